@@ -1,0 +1,1 @@
+"""The ASE boundary: trained potentials as calculators."""

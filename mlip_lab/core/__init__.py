@@ -1,0 +1,1 @@
+"""Units, annotated quantities, errors, input checks and the progress protocol."""

@@ -1,0 +1,1 @@
+"""Reference sets, the reader that finds labels, and the labelling of new structures."""

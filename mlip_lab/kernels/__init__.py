@@ -1,0 +1,1 @@
+"""Numba kernels: raw arrays in, raw arrays out; no torch, no ase."""

@@ -1,0 +1,1 @@
+"""The potential as a torch model: readouts, training, ensembles, safe files."""
