@@ -1,0 +1,157 @@
+"""A trained potential as an ASE calculator."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from numpy.typing import NDArray
+
+from mlip_lab.core.checks import as_floats
+from mlip_lab.core.errors import InputError
+from mlip_lab.kernels.neighbors import build_pairs, check_geometry, needs_rebuild, pair_vectors
+from mlip_lab.model.potential import Compiled, Potential
+
+CLOSEST = 0.3  # Å; nearer than that no potential means anything
+
+
+class MLIPCalculator(Calculator):  # type: ignore[misc]
+    """Energy, free energy, per-atom energies, forces and stress of a trained potential.
+
+    An ensemble gives the mean of its members, and their standard deviation as `energy_spread` (eV) and
+    `forces_spread` (eV/Å, (n,)) in `results`. The pair list is kept until an atom has moved by half the skin.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+
+    def __init__(self, potential: Potential, *, skin: float = 0.5) -> None:
+        """Wrap a potential.
+
+        Args:
+            potential: The trained potential.
+            skin: How much further than the cutoff the pair list reaches, Å.
+
+        Raises:
+            InputError: If the skin is not between 0 and 5 Å.
+        """
+        super().__init__()
+        skin = float(as_floats("skin", skin, ()))
+        if not 0.0 <= skin <= 5.0:
+            raise InputError(f"skin: expected 0 to 5 Å, got {skin}.")
+        self.potential = potential
+        self.skin = skin
+        self._compiled: tuple[Compiled, ...] | None = None
+        self._pairs: tuple[Any, ...] | None = None
+        self._made_for: tuple[Any, ...] | None = None
+
+    @property
+    def compiled(self) -> Compiled | None:
+        """What runs the potential without Python; None for an ensemble, which has no single kernel."""
+        return self._members()[0] if len(self.potential.members) == 1 else None
+
+    def warm(self) -> None:
+        """Compile now, or load from the cache, what a first force call would."""
+        number = self.potential.config.numbers[0]
+        r0 = self.potential.config.r0[0][0]
+        self.get_forces(Atoms(numbers=[number] * 2, positions=[[0.0, 0.0, 0.0], [r0, 0.0, 0.0]]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the compiled module, which is found again by its architecture."""
+        return {**self.__dict__, "_compiled": None, "_pairs": None, "_made_for": None}
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Compute everything at once; see ASE's Calculator.
+
+        Raises:
+            InputError: For unknown elements, overlapping atoms, a cell without volume, or a stress that does not exist.
+        """
+        super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
+        atoms = self.atoms
+        if len(atoms) == 0:
+            raise InputError("atoms: expected at least one atom, got none.")
+        periodic = bool(atoms.pbc.all())
+        if "stress" in (properties or []) and not periodic:
+            raise InputError(
+                f"stress: it exists for cells periodic in three directions, got pbc {atoms.pbc.tolist()}. "
+                "Set atoms.pbc = True and a cell, or do not ask for it."
+            )
+        members = self._members()
+        positions, cell = as_floats("positions", atoms.positions, (None, 3)), as_floats("cell", atoms.cell.array, (3, 3))
+        species = members[0].species_of(atoms.numbers)
+        first, neighbor, shift = self._list(positions, cell, atoms.pbc)
+        self._refuse_overlap(positions, cell, first, neighbor, shift)
+        n, results = len(atoms), []
+        for member in members:
+            energies, forces, virial = np.empty(n), np.empty((n, 3)), np.empty((3, 3))
+            member.module.evaluate(
+                member.theta, species, positions, cell, first, neighbor, shift, energies, forces, virial
+            )
+            results.append((energies, forces, virial))
+        self._store(results, abs(np.linalg.det(cell)) if periodic else None)
+
+    def _store(
+        self, results: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]], volume: float | None
+    ) -> None:
+        energies, forces, virials = (np.array(part) for part in zip(*results, strict=True))
+        energy = float(energies.mean(axis=0).sum())
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": energies.mean(axis=0),
+            "forces": forces.mean(axis=0),
+        }
+        if volume is not None:
+            stress = virials.mean(axis=0) / volume
+            self.results["stress"] = (0.5 * (stress + stress.T)).reshape(9)[[0, 4, 8, 5, 2, 1]]
+        if len(results) > 1:
+            self.results["energy_spread"] = float(energies.sum(axis=1).std(ddof=1))
+            self.results["forces_spread"] = np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1))
+
+    def _members(self) -> tuple[Compiled, ...]:
+        if self._compiled is None:
+            self._compiled = tuple(self.potential.compiled(m) for m in range(len(self.potential.members)))
+        return self._compiled
+
+    def _list(self, positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> tuple[Any, ...]:
+        """The pair list, made anew only when it no longer holds."""
+        made = self._made_for
+        if (
+            made is None
+            or self._pairs is None
+            or made[0].shape != positions.shape
+            or not np.array_equal(made[1], cell)
+            or not np.array_equal(made[2], pbc)
+            or needs_rebuild(positions, made[0], self.skin)
+        ):
+            check_geometry(positions, cell, pbc, self.potential.config.cutoff + self.skin)
+            self._pairs = build_pairs(positions, cell, pbc, self.potential.config.cutoff + self.skin)
+            self._made_for = (positions.copy(), cell.copy(), pbc.copy())
+        return self._pairs
+
+    def _refuse_overlap(
+        self,
+        positions: NDArray[np.float64],
+        cell: NDArray[np.float64],
+        first: NDArray[np.int64],
+        neighbor: NDArray[np.int32],
+        shift: NDArray[np.int32],
+    ) -> None:
+        if neighbor.size == 0:
+            return
+        vectors = pair_vectors(positions, cell, first, neighbor, shift)
+        square = np.einsum("pa,pa->p", vectors, vectors)
+        p = int(square.argmin())
+        if square[p] < CLOSEST**2:
+            i = int(np.searchsorted(first, p, side="right") - 1)
+            raise InputError(
+                f"atoms: atoms {i} and {int(neighbor[p])} are {np.sqrt(square[p]):.3f} Å apart, nearer than "
+                f"{CLOSEST} Å. Is the cell or the length unit right?"
+            )

@@ -1,0 +1,118 @@
+"""What a molecular dynamics run gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from mlip_lab.core.quantities import Quantity, validated
+from mlip_lab.core.units import BOLTZMANN
+from mlip_lab.dynamics import statistics
+from mlip_lab.dynamics.statistics import Estimate
+
+Floats = NDArray[np.float64]
+Part = Annotated[float, Quantity("", low=0.0, high=0.99)]
+
+
+@dataclass(frozen=True, eq=False)
+class MDResult:
+    """A run of molecular dynamics, from its first state to the last one reached.
+
+    Attributes:
+        times: Time since the start of this run in fs, (n_steps + 1,).
+        potential_energy: eV, (n_steps + 1,).
+        kinetic_energy: eV, (n_steps + 1,).
+        heat: Energy taken from the bath since the start in eV, (n_steps + 1,); zero without a bath.
+        force_square: Σ F²/m in eV/fs², (n_steps + 1,).
+        sample_times: Times of the sampled positions in fs, (n_samples,).
+        positions: Sampled positions in Å, not wrapped into the cell, (n_samples, n_atoms, 3).
+        atoms: Last state with its momenta; `md(result.atoms, ...)` goes on from it.
+        degrees_of_freedom: Number of momenta that are free.
+        stopped: Whether the run was stopped before all steps were done.
+    """
+
+    times: Floats
+    potential_energy: Floats
+    kinetic_energy: Floats
+    heat: Floats
+    force_square: Floats
+    sample_times: Floats
+    positions: Floats
+    atoms: Atoms
+    degrees_of_freedom: int
+    stopped: bool
+
+    @property
+    def total_energy(self) -> Floats:
+        """Potential and kinetic energy in eV, (n_steps + 1,)."""
+        return self.potential_energy + self.kinetic_energy
+
+    @property
+    def conserved_energy(self) -> Floats:
+        """Total energy less the heat from the bath in eV, (n_steps + 1,): constant for a perfect integrator."""
+        return self.total_energy - self.heat
+
+    @property
+    def temperature(self) -> Floats:
+        """Kinetic temperature in K, (n_steps + 1,)."""
+        return 2.0 * self.kinetic_energy / (self.degrees_of_freedom * BOLTZMANN)
+
+    @property
+    def shadow_energy(self) -> Floats:
+        """What the integrator itself keeps constant, in eV at times[1:-1], (n_steps - 1,).
+
+        Velocity Verlet follows not H = K + U exactly but, to second order in the time step,
+
+            H + Δt²/24 (2 Σ v·∇∇U·v − Σ F²/m) = H + (U(t+Δt) − 2 U(t) + U(t−Δt))/12 + Δt²/24 Σ F²/m
+
+        (Engle, Skeel and Drees, DOI 10.1016/j.jcp.2004.12.009). Its difference to H is bounded, so both drift alike, but
+        its fluctuations are smaller by orders of magnitude. With a bath there is no such quantity: then this is
+        `conserved_energy`.
+        """
+        if self.heat.any():
+            return self.conserved_energy[1:-1]
+        time_step = self.times[1] - self.times[0] if len(self.times) > 1 else 0.0
+        correction = np.diff(self.potential_energy, 2) / 12.0 + time_step**2 / 24.0 * self.force_square[1:-1]
+        return np.asarray(self.total_energy[1:-1] + correction)
+
+    @validated
+    def energy_drift(self, discard: Part = 0.0) -> Estimate:
+        """Slope of the energy in time, and its standard error.
+
+        A straight line through `shadow_energy`, whose slope is that of the total energy (with a bath: that of
+        `conserved_energy`) without the fluctuations that velocity Verlet adds to it. The error accounts for correlation
+        in time (`dynamics/statistics.py`).
+
+        Args:
+            discard: Part of the run to leave out at the start.
+
+        Returns:
+            (value, error) in eV/atom/ns.
+
+        Raises:
+            InputError: If fewer than 20 steps are left.
+        """
+        energy = self.shadow_energy
+        skip = int(discard * len(energy))
+        per_atom = (energy[skip:] - energy[skip : skip + 1]) / len(self.atoms)
+        return statistics.slope(self.times[1:-1][skip:] * 1e-6, per_atom)
+
+    @validated
+    def mean_temperature(self, discard: Part = 0.0) -> Estimate:
+        """Mean kinetic temperature and its standard error, which accounts for correlation in time.
+
+        Args:
+            discard: Part of the run to leave out at the start.
+
+        Returns:
+            (value, error) in K. With BAOAB it lies below that of the bath, by a part (ω time_step/2)² in a mode of
+            frequency ω, although the positions are distributed as they should be.
+
+        Raises:
+            InputError: If fewer than 20 steps are left.
+        """
+        return statistics.mean(self.temperature[int(discard * len(self.times)) :])

@@ -1,0 +1,162 @@
+"""The invariants of one channel as polynomials in its density A_lm, and the code that evaluates them.
+
+Body order 2: A_00. Body order 3: Σ_m A_lm². Body order 4: Σ C^{l1 l2 l3}_{m1 m2 m3} A_{l1 m1} A_{l2 m2} A_{l3 m3} for
+l1 ≤ l2 ≤ l3 with an even sum that satisfies the triangle rule; C is the real Gaunt coefficient, which is proportional
+to the coupling coefficient there. Body order 5: the products of two order-3 invariants.
+
+Channel-wise products: Darby et al., DOI 10.1103/PhysRevLett.131.028001.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip_lab.kernels.harmonics import harmonics, legendre_factors
+
+Polynomial = dict[tuple[int, ...], float]  # sorted lm indices of each monomial → coefficient
+
+
+@lru_cache
+def gaunt(lmax: int) -> NDArray[np.float64]:
+    """Mean over the sphere of Y_a Y_b Y_c for all triples of real harmonics up to lmax, (n_lm, n_lm, n_lm).
+
+    By Gauss–Legendre and trapezoidal quadrature, exact for polynomials of degree 3 lmax.
+    """
+    n_z, n_phi = (3 * lmax) // 2 + 1, 3 * lmax + 1
+    z, weight = np.polynomial.legendre.leggauss(n_z)
+    phi = 2.0 * np.pi * np.arange(n_phi) / n_phi
+    s = np.sqrt(1.0 - z**2)
+    u = np.stack([np.outer(s, np.cos(phi)), np.outer(s, np.sin(phi)), np.outer(z, np.ones(n_phi))]).reshape(3, -1)
+    n, n_lm = u.shape[1], (lmax + 1) ** 2
+    y = np.empty((n_lm, n))
+    work = np.empty((2 * lmax + 8, n))
+    harmonics(n, np.ascontiguousarray(u), lmax, legendre_factors(lmax), work, y, np.empty((n_lm, 3, n)))
+    w = np.repeat(weight / 2.0, n_phi) / n_phi
+    table = np.einsum("an,bn,cn,n->abc", y, y, y, w, optimize=True)
+    table[np.abs(table) < 1e-12] = 0.0
+    return table
+
+
+@lru_cache
+def invariants(lmax: int, body_order: int) -> tuple[Polynomial, ...]:
+    """The invariants of one channel.
+
+    Args:
+        lmax: Largest degree, at most 6.
+        body_order: 2 to 5.
+
+    Returns:
+        One polynomial an invariant.
+    """
+    polynomials: list[Polynomial] = [{(0,): 1.0}]
+    power = [{(lm, lm): (2.0 * l + 1.0) ** -0.5 for lm in range(l * l, (l + 1) ** 2)} for l in range(lmax + 1)]
+    if body_order >= 3:
+        polynomials += power
+    if body_order >= 4:
+        table = gaunt(lmax)
+        for l1 in range(lmax + 1):
+            for l2 in range(l1, lmax + 1):
+                for l3 in range(l2, min(lmax, l1 + l2) + 1):
+                    if (l1 + l2 + l3) % 2 == 0:
+                        polynomials.append(_triple(table, l1, l2, l3))
+    if body_order >= 5:
+        polynomials += [_product(power[l], power[k]) for l in range(lmax + 1) for k in range(l, lmax + 1)]
+    return tuple(polynomials)
+
+
+def _triple(table: NDArray[np.float64], l1: int, l2: int, l3: int) -> Polynomial:
+    block = table[l1 * l1 : (l1 + 1) ** 2, l2 * l2 : (l2 + 1) ** 2, l3 * l3 : (l3 + 1) ** 2]
+    scale = 1.0 / np.linalg.norm(block)
+    polynomial: Polynomial = defaultdict(float)
+    for a, b, c in np.argwhere(block):
+        key = tuple(sorted((int(l1 * l1 + a), int(l2 * l2 + b), int(l3 * l3 + c))))
+        polynomial[key] += float(scale * block[a, b, c])
+    return {key: value for key, value in polynomial.items() if abs(value) > 1e-12}
+
+
+def _product(first: Polynomial, second: Polynomial) -> Polynomial:
+    product: Polynomial = defaultdict(float)
+    for a, x in first.items():
+        for b, y in second.items():
+            product[tuple(sorted(a + b))] += x * y
+    return dict(product)
+
+
+def evaluate(polynomials: tuple[Polynomial, ...], a: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The invariants of A (n_lm, n_channels) by the plain sum, to test the emitted code against."""
+    return np.array([sum(c * np.prod(a[list(key)], axis=0) for key, c in p.items()) for p in polynomials])
+
+
+def source(lmax: int, body_order: int) -> str:
+    """Python source of four functions on A (n_lm, C), with one loop over the channels and straight-line code inside.
+
+    - `invariants(a, b)`: b = B(a)
+    - `invariants_vjp(a, db, da)`: da = Σ_b db_b ∂B_b/∂a
+    - `invariants_jvp(a, t, b)`: b = ∂B/∂a · t
+    - `invariants_hvp(a, db, t, da)`: da = Σ_b db_b ∂²B_b/∂a² · t
+    """
+    polynomials = invariants(lmax, body_order)
+    n_lm = (lmax + 1) ** 2
+    loads = {name: [f"{name}{i} = {name}[{i}, c]" for i in range(n_lm)] for name in "at"}
+    weights = [f"w{b} = db[{b}, c]" for b in range(len(polynomials))]
+    value = [f"b[{b}, c] = {_sum(p)}" for b, p in enumerate(polynomials)]
+    push = [f"b[{b}, c] = {_directional(p)}" for b, p in enumerate(polynomials)]
+    pull = [f"da[{i}, c] = {_pulled(polynomials, i, tangent=False)}" for i in range(n_lm)]
+    curve = [f"da[{i}, c] = {_pulled(polynomials, i, tangent=True)}" for i in range(n_lm)]
+    return "\n\n".join(
+        [
+            _function("invariants", "a, b", loads["a"] + value),
+            _function("invariants_vjp", "a, db, da", loads["a"] + weights + pull),
+            _function("invariants_jvp", "a, t, b", loads["a"] + loads["t"] + push),
+            _function("invariants_hvp", "a, db, t, da", loads["a"] + loads["t"] + weights + curve),
+        ]
+    )
+
+
+def _function(name: str, arguments: str, body: list[str]) -> str:
+    lines = "\n".join(f"        {line}" for line in body)
+    return f"@njit(cache=True, nogil=True, fastmath=FAST)\ndef {name}({arguments}):\n    for c in range(a.shape[1]):\n{lines}\n"
+
+
+def _derivative(polynomial: Polynomial, i: int) -> Polynomial:
+    derivative: Polynomial = defaultdict(float)
+    for key, coefficient in polynomial.items():
+        if i in key:
+            rest = list(key)
+            rest.remove(i)
+            derivative[tuple(rest)] += coefficient * key.count(i)
+    return dict(derivative)
+
+
+def _sum(polynomial: Polynomial) -> str:
+    """The polynomial factored by its leading variable, as an expression."""
+    if not polynomial:
+        return "0.0"
+    constant = polynomial.get(())
+    terms = [] if constant is None else [repr(constant)]
+    by_leader: dict[int, Polynomial] = defaultdict(dict)
+    for key, coefficient in polynomial.items():
+        if key:
+            by_leader[key[0]][key[1:]] = coefficient
+    for leader, rest in by_leader.items():
+        terms.append(f"a{leader} * {_sum(rest)}" if len(rest) == 1 else f"a{leader} * ({_sum(rest)})")
+    return " + ".join(terms)
+
+
+def _directional(polynomial: Polynomial) -> str:
+    variables = sorted({i for key in polynomial for i in key})
+    return " + ".join(f"t{i} * ({_sum(_derivative(polynomial, i))})" for i in variables)
+
+
+def _pulled(polynomials: tuple[Polynomial, ...], i: int, *, tangent: bool) -> str:
+    terms = []
+    for b, p in enumerate(polynomials):
+        d = _derivative(p, i)
+        expression = _directional(d) if tangent else _sum(d)
+        if d and expression:
+            terms.append(f"w{b} * ({expression})")
+    return " + ".join(terms) if terms else "0.0"

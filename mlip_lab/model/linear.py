@@ -1,0 +1,155 @@
+"""The part of a potential that is linear in its weights, solved exactly.
+
+E = Σ_i [e(z_i) + p_{z_i}·P_i + w_{z_i}·B_i]. Energies, forces and stress are all linear in (e, p, w), so the best
+weights solve weighted normal equations; columns are scaled to one length first, because conditioning limits the
+accuracy. The ridge is the one of largest evidence (Bayesian ridge; MacKay, DOI 10.1162/neco.1992.4.3.415), and the
+posterior covariance gives the variance of a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlip_lab.core.errors import DataError
+from mlip_lab.core.frame import Frame
+
+Floats = NDArray[np.float64]
+ENERGY_WEIGHT = 60.0  # Å: one eV/atom of energy error counts as much as this many eV/Å of force error
+STRESS_WEIGHT = 10.0  # the same for the virial in eV/atom
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Linear equations of one frame: X·weights = y, and their weights.
+
+    Attributes:
+        x: (n_rows, n_columns): one energy row a frame, 3n force rows, 6 stress rows, as far as labelled.
+        y: (n_rows,).
+        weight: (n_rows,).
+    """
+
+    x: Floats
+    y: Floats
+    weight: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Weights with their posterior.
+
+    Attributes:
+        weights: (n_columns,).
+        root: Columns R with posterior covariance R Rᵀ (n_columns, n_columns).
+        noise: Standard deviation of the weighted residuals.
+        ridge: Relative ridge chosen.
+    """
+
+    weights: Floats
+    root: Floats
+    noise: float
+    ridge: float
+
+
+def labelled_rows(
+    frame: Frame, energy: Floats, forces: Floats, virial: Floats, known: tuple[float, Floats, Floats], trusted: bool
+) -> Rows:
+    """Equations of a frame from the derivatives of its features.
+
+    Args:
+        frame: The labels.
+        energy: Energy by weight (n_columns,).
+        forces: Forces by weight (n, 3, n_columns).
+        virial: ∂E/∂strain by weight (3, 3, n_columns).
+        known: Energy, forces and virial that are not to be learned.
+        trusted: Whether the trace of the stress may be used.
+
+    Returns:
+        The equations.
+    """
+    n = len(frame.numbers)
+    x, y, weight = [], [], []
+    if frame.energy is not None:
+        x.append(energy[None] / n)
+        y.append(np.array([(frame.energy - known[0]) / n]))
+        weight.append(np.array([ENERGY_WEIGHT]))
+    if frame.forces is not None:
+        x.append(forces.reshape(3 * n, -1))
+        y.append((frame.forces - known[1]).reshape(-1))
+        weight.append(np.ones(3 * n))
+    if frame.stress is not None and frame.volume > 0.0:
+        rows = [virial[a, b] / n for a, b in VOIGT]
+        values = [(frame.volume * frame.stress[a, b] - known[2][a, b]) / n for a, b in VOIGT]
+        if not trusted:
+            rows = [rows[0] - rows[1], rows[1] - rows[2], *rows[3:]]
+            values = [values[0] - values[1], values[1] - values[2], *values[3:]]
+        x.append(np.array(rows))
+        y.append(np.array(values))
+        weight.append(np.full(len(values), STRESS_WEIGHT))
+    if not x:
+        return Rows(np.empty((0, energy.size)), np.empty(0), np.empty(0))
+    return Rows(np.concatenate(x), np.concatenate(y), np.concatenate(weight))
+
+
+class Normal:
+    """Weighted normal equations, summed up frame by frame."""
+
+    def __init__(self, n_columns: int) -> None:
+        """Start from nothing."""
+        self.xx = np.zeros((n_columns, n_columns))
+        self.xy = np.zeros(n_columns)
+        self.yy = 0.0
+        self.n_rows = 0
+
+    def add(self, rows: Rows) -> None:
+        """Add the equations of one frame."""
+        x, y = rows.x * rows.weight[:, None], rows.y * rows.weight
+        self.xx += x.T @ x
+        self.xy += x.T @ y
+        self.yy += float(y @ y)
+        self.n_rows += y.size
+
+    def solve(self, ridges: Iterable[float] = tuple(10.0 ** np.arange(-12.0, -2.5, 0.5))) -> Solution:
+        """Weights of largest evidence among relative ridges.
+
+        Raises:
+            DataError: If there are no equations.
+        """
+        if self.n_rows == 0:
+            raise DataError("There is nothing to fit: no frame has energies, forces or stress.")
+        scale = np.sqrt(np.diag(self.xx))
+        scale[scale == 0.0] = 1.0
+        values, vectors = np.linalg.eigh(self.xx / np.outer(scale, scale))
+        values = np.maximum(values, 0.0)
+        projected = vectors.T @ (self.xy / scale)
+        best: tuple[float, float, float] | None = None
+        for ridge in ridges:
+            shifted = values + ridge
+            # at the optimum: |y - Xw|² + ridge |w|² = yy - Σ b²/(λ + ridge)
+            cost = max(self.yy - float(np.sum(projected**2 / shifted)), 1e-300)
+            noise2 = cost / self.n_rows
+            evidence = -0.5 * self.n_rows * np.log(noise2) + 0.5 * float(np.sum(np.log(ridge / shifted)))
+            if best is None or evidence > best[0]:
+                best = (evidence, ridge, noise2)
+        assert best is not None
+        _, ridge, noise2 = best
+        shifted = values + ridge
+        weights = (vectors @ (projected / shifted)) / scale
+        root = vectors * np.sqrt(noise2 / shifted) / scale[:, None]
+        return Solution(weights, root, float(np.sqrt(noise2)), float(ridge))
+
+
+def reference_energies(frames: Sequence[Frame], numbers: Sequence[int]) -> Floats:
+    """Energy per atom of each element that explains the total energies best, of least norm where not unique."""
+    labelled = [frame for frame in frames if frame.energy is not None]
+    if not labelled:
+        return np.zeros(len(numbers))
+    counts = np.array([[np.count_nonzero(frame.numbers == z) for z in numbers] for frame in labelled], dtype=float)
+    energies = np.array([frame.energy for frame in labelled])
+    total = counts.sum(axis=1)
+    solution = np.linalg.lstsq(counts / total[:, None], energies / total, rcond=1e-8)[0]
+    return np.asarray(solution)

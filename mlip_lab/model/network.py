@@ -1,0 +1,107 @@
+"""The neural readout: learned radial mixing, and a small network on the standardised invariants as a correction.
+
+E_i = e(z_i) + p_{z_i}·P_i + w_{z_i}·B_i + w₃·φ(W₂ᵀ φ(W₁ᵀ x_i + b₁) + b₂), x = (B - mean) / scale, φ(x) = x/√(1 + x²).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mlip_lab.kernels import generated
+from mlip_lab.model.bridge import Invariants, Mechanics
+from mlip_lab.model.config import PotentialConfig
+from mlip_lab.model.features import n_features, n_invariants
+from mlip_lab.model.structures import Structure, project
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A structure with its densities, computed once.
+
+    Attributes:
+        structure: Pairs and labels.
+        a: Densities A (lm, n, zk).
+        p: Pair sums P (n, zk).
+    """
+
+    structure: Structure
+    a: torch.Tensor
+    p: torch.Tensor
+
+
+def sample(structure: Structure, config: PotentialConfig) -> Sample:
+    """Compute the densities of a structure."""
+    a, p = project(structure, config)
+    return Sample(structure, torch.from_numpy(np.ascontiguousarray(a.transpose(1, 0, 2))), torch.from_numpy(p))
+
+
+class Network(nn.Module):
+    """Energies, forces and virials of a batch of structures."""
+
+    def __init__(self, config: PotentialConfig, mixing: Floats, rng: np.random.Generator) -> None:
+        """Start from given mixing; the correction starts at zero because its last layer does."""
+        super().__init__()
+        self.config = config
+        self.module = generated.learning_module(config.lmax, config.body_order)
+        s, h, (n_p, n_b) = config.n_species, config.n_hidden, n_features(config)
+        self.mixing = nn.Parameter(torch.from_numpy(mixing.copy()))
+        self.pair = nn.Parameter(torch.zeros(s, n_p, dtype=torch.float64))
+        self.linear = nn.Parameter(torch.zeros(s, n_b, dtype=torch.float64))
+        self.e0 = nn.Parameter(torch.zeros(s, dtype=torch.float64))
+        self.w1 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, n_b, h)) / np.sqrt(n_b)))
+        self.b1 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h)) * 0.1))
+        self.w2 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h, h)) / np.sqrt(h)))
+        self.b2 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h)) * 0.1))
+        self.w3 = nn.Parameter(torch.zeros(s, h, dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(s, n_b, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(s, n_b, dtype=torch.float64))
+        self.degrees = torch.from_numpy(np.repeat(np.arange(config.lmax + 1), 2 * np.arange(config.lmax + 1) + 1))
+
+    def invariants(self, a: torch.Tensor, z: int) -> torch.Tensor:
+        """Invariants (n, F) of atoms of species z from their densities (lm, n, zk)."""
+        n = a.shape[1]
+        mixed = torch.bmm(a, self.mixing[z][self.degrees])
+        b = Invariants.apply(mixed.reshape(mixed.shape[0], -1), self.module)
+        return b.reshape(n_invariants(self.config), n, -1).transpose(0, 1).reshape(n, -1)
+
+    def atomic(self, a: torch.Tensor, p: torch.Tensor, z: int) -> torch.Tensor:
+        """Energies of atoms of species z."""
+        x = (self.invariants(a, z) - self.mean[z]) / self.scale[z]
+        h = _phi(torch.addmm(self.b1[z], x, self.w1[z]))
+        h = _phi(torch.addmm(self.b2[z], h, self.w2[z]))
+        return self.e0[z] + p @ self.pair[z] + x @ self.linear[z] + h @ self.w3[z]
+
+    def energies(self, a: torch.Tensor, p: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
+        """Energies of all atoms (n,)."""
+        if self.config.n_species == 1:
+            return self.atomic(a, p, 0)
+        total = torch.zeros(p.shape[0], dtype=p.dtype)
+        for z in range(self.config.n_species):
+            index = torch.nonzero(species == z)[:, 0]
+            if index.numel():
+                total = total.index_copy(0, index, self.atomic(a[:, index], p[index], z))
+        return total
+
+    def forward(self, samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Energies (n_frames,), forces (n, 3) and virials ∂E/∂strain (n_frames, 3, 3)."""
+        a = torch.cat([s.a for s in samples], dim=1).requires_grad_()
+        p = torch.cat([s.p for s in samples]).requires_grad_()
+        species = torch.from_numpy(np.concatenate([s.structure.species for s in samples]))
+        frame = torch.from_numpy(np.repeat(np.arange(len(samples)), [s.structure.n_atoms for s in samples]))
+        atoms = self.energies(a, p, species)
+        energies = torch.zeros(len(samples), dtype=torch.float64).index_add(0, frame, atoms)
+        da, dp = torch.autograd.grad(atoms.sum(), (a, p), create_graph=True)
+        gradient, virials = Mechanics.apply(da, dp, [s.structure for s in samples], self.config)
+        return energies, -gradient, virials
+
+
+def _phi(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.rsqrt(1.0 + x * x)

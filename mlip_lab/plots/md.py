@@ -1,0 +1,76 @@
+"""Pictures of a molecular dynamics run: energies, temperature, g(r) and where the atoms are."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+from ase.visualize.plot import plot_atoms
+from matplotlib.figure import Figure
+
+from mlip_lab.dynamics.md import MDResult
+from mlip_lab.plots.style import OTHER, OURS, QUIET, REFERENCE, describe, legend, new_figure, rounded
+from mlip_lab.properties.radial_distribution import RadialDistribution
+
+
+def energies(run: MDResult) -> Figure:
+    """Energies per atom over time, and the conserved one enlarged below with its slope."""
+    figure, axes = new_figure(2, 1, size=(5.0, 4.4), sharex=True)
+    above, below = axes[:, 0]
+    picoseconds, atoms = run.times / 1000, len(run.atoms)
+    for values, color, name in (
+        (run.potential_energy, OURS, "potential"),
+        (run.kinetic_energy, OTHER, "kinetic"),
+    ):
+        above.plot(picoseconds, 1000 * (values - values[0]) / atoms, color=color, lw=1, label=name)
+    above.set_ylabel("change of energy\n(meV/atom)")
+    legend(above)
+    conserved = 1e6 * (run.conserved_energy - run.conserved_energy[0]) / atoms
+    below.plot(picoseconds, conserved, color=QUIET, lw=0.6, label="conserved")
+    slope = run.energy_drift()
+    line = np.poly1d(np.polyfit(picoseconds, conserved, 1))
+    below.plot(picoseconds, line(picoseconds), color=REFERENCE, lw=1.2, label="its straight line")
+    below.set_xlabel("time (ps)")
+    below.set_ylabel("change of conserved\nenergy (µeV/atom)")
+    legend(below)
+    words = f"The conserved energy of {atoms} atoms drifts by {rounded(slope.value, slope.error)} eV/atom/ns"
+    return describe(figure, f"{words} while potential and kinetic energy fluctuate.")
+
+
+def temperature(run: MDResult) -> Figure:
+    """Temperature over time with its running mean."""
+    figure, axes = new_figure()
+    ax = axes[0, 0]
+    values = run.temperature
+    mean = np.cumsum(values) / np.arange(1, len(values) + 1)
+    ax.plot(run.times / 1000, values, color=OURS, lw=0.6, alpha=0.6, label="each step")
+    ax.plot(run.times / 1000, mean, color=REFERENCE, lw=1.4, label="running mean")
+    ax.set_xlabel("time (ps)")
+    ax.set_ylabel("temperature (K)")
+    legend(ax)
+    found = run.mean_temperature()
+    return describe(figure, f"The temperature fluctuates about {rounded(found.value, found.error)} K.")
+
+
+def radial_distribution(result: RadialDistribution) -> Figure:
+    """g(r) with the number of neighbours."""
+    figure, axes = new_figure()
+    ax = axes[0, 0]
+    ax.plot(result.distances, result.values, color=OURS, lw=1.4)
+    ax.axhline(1, color=QUIET, lw=0.8, ls=":")
+    ax.set_xlim(0, float(result.distances[-1]))
+    ax.set_xlabel("distance (Å)")
+    ax.set_ylabel("g(r)")
+    peak = int(np.argmax(result.values))
+    words = f"g(r) has its highest peak, {result.values[peak]:.1f}, at {result.distances[peak]:.2f} Å"
+    return describe(figure, f"{words}; mean of {result.frames} frames.")
+
+
+def snapshot(atoms: Atoms) -> Figure:
+    """The atoms as seen a little from the side, with their cell."""
+    figure, axes = new_figure(size=(4.4, 4.4))
+    ax = axes[0, 0]
+    wrapped = atoms.copy()
+    wrapped.wrap()
+    plot_atoms(wrapped, ax, rotation="10x,-15y,0z", radii=0.45)
+    ax.set_axis_off()
+    return describe(figure, f"{len(atoms)} atoms, {atoms.get_chemical_formula()}, in their cell.")
