@@ -27,7 +27,9 @@ LARGEST_GROUP = 600  # frames compared with each other; their distances are an n
 LARGEST_STRAIN = 0.05  # beyond it the third-order error of the trapezoid passes a few per cent
 LARGEST_MOVE = 0.6  # Å, of any one atom
 LARGEST_STRAINED_MOVE = 0.1  # Å, beside a strain, whose work is the smaller
+BOND = 3.0  # Å; a strain counts as the move of a neighbour that it shifts as much
 FEWEST_PAIRS = 5
+LARGEST_ARRAY = 3_000_000  # numbers in the displacements of all pairs of a group
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ def compare(frames: Sequence[Frame]) -> tuple[Slope | None, float | None, Stress
     # The trapezoid's error grows with the cube of the move, so the nearest pairs judge best.
     moved = moved[np.argsort(moved[:, 4], kind="stable")[: max(40, len(moved) // 10)]]
     curvature = float(moved[:, 2].sum() / moved[:, 3].sum()) if len(moved) >= FEWEST_PAIRS else None
-    strained = [_stress_work(group) for group in groups]
-    rows = np.concatenate([np.empty((0, 4)), *(part for part, _ in strained)])
-    return _slope_of_forces(moved[:, :2]), curvature, _slopes_of_stress(rows, sum(n for _, n in strained))
+    starts = np.cumsum([0, *(len(group.energies) for group in groups)])
+    strained = np.concatenate([np.empty((0, 7)), *map(_stress_work, groups, starts)])
+    strained = strained[np.argsort(strained[:, 4], kind="stable")[: max(100, len(strained) // 2)]]
+    return _slope_of_forces(moved[:, :2]), curvature, _slopes_of_stress(strained)
 
 
 def _groups(frames: Sequence[Frame]) -> list[_Group]:
@@ -126,7 +129,7 @@ def _group(group: list[Frame]) -> _Group:
     fractional = positions @ np.linalg.inv(cells)
     fractional -= np.where(pbc, np.round(fractional - fractional[0]), 0.0)
     shifts = (fractional - fractional.mean(axis=1, keepdims=True)) @ cells[0] / np.sqrt(n_atoms)
-    strains = np.linalg.inv(cells[0]) @ cells * 3.0  # 3 Å: a strain counts as the shift of a neighbour
+    strains = np.linalg.inv(cells[0]) @ cells * BOND
     features = np.concatenate([shifts.reshape(len(group), -1), strains.reshape(len(group), 9)], axis=1)
     energies = np.array([frame.energy for frame in group], dtype=np.float64)
     return _Group(energies, fractional, cells, forces, stresses, features - features[0])
@@ -195,18 +198,21 @@ def _force_work(group: _Group) -> Floats:
     return np.stack([group.energies[b] - group.energies[a], work, spring, square, move[use]], axis=1)
 
 
-def _stress_work(group: _Group) -> tuple[Floats, int]:
-    """Rows (ΔE less the work of the forces, V σ_m tr, V tr, V s:) per atom for strained pairs, and their frames."""
+def _stress_work(group: _Group, start: int) -> Floats:
+    """Rows (ΔE less the forces' work, V σ_m tr, V tr, V s:; unlikeness; two frames), energies per atom."""
     stressed = _known(group.stresses)
     n = len(group.energies)
     a, b = np.triu_indices(n, 1) if n <= 60 else _nearest(group, 30)
-    a, b = a[stressed[a] & stressed[b]], b[stressed[a] & stressed[b]]
+    strain = np.abs(np.linalg.solve(group.cells[a], group.cells[b] - group.cells[a])).max(axis=(1, 2))
+    use = stressed[a] & stressed[b] & (strain > 1e-5) & (strain < 2 * LARGEST_STRAIN)
+    stride = 1 + 3 * group.fractional.shape[1] * int(use.sum()) // LARGEST_ARRAY
+    a, b = a[use][::stride], b[use][::stride]
     ds, dh, move, strain = _paths(group, a, b)
     use = (strain > 1e-4) & (strain < LARGEST_STRAIN) & (move < LARGEST_STRAINED_MOVE)
     known = _known(group.forces)
     use &= (known[a] & known[b]) | (move < 1e-4)
     a, b, ds, dh = a[use], b[use], ds[use], dh[use]
-    rows = np.zeros((len(a), 4))
+    rows = np.zeros((len(a), 7))
     rows[:, 0] = group.energies[b] - group.energies[a]
     for end in (a, b):
         h = group.cells[end]
@@ -220,7 +226,10 @@ def _stress_work(group: _Group) -> tuple[Floats, int]:
         rows[:, 1] += 0.5 * volume * mean * trace
         rows[:, 2] += 0.5 * volume * trace
         rows[:, 3] += 0.5 * volume * (total - mean * trace)
-    return rows / group.fractional.shape[1], len(np.unique(np.concatenate([a, b])))
+    rows /= group.fractional.shape[1]
+    rows[:, 4] = np.linalg.norm(np.linalg.solve(group.cells[a], dh), axis=(1, 2)) + move[use] / BOND
+    rows[:, 5], rows[:, 6] = start + a, start + b
+    return rows
 
 
 def _slope_of_forces(rows: Floats) -> Slope | None:
@@ -243,12 +252,13 @@ def _unexplained(residual: Floats, difference: Floats) -> float:
     return float(np.median(np.abs(residual))) / typical if typical > 0 else 1.0
 
 
-def _slopes_of_stress(rows: Floats, n_frames: int) -> StressSlopes | None:
-    """Huber regression of ΔE on the three terms, hydrostatic and shear parts each only where frames vary it."""
-    rows = rows[np.abs(rows[:, 1:]).max(axis=1) > 0] if len(rows) else rows
+def _slopes_of_stress(rows: Floats) -> StressSlopes | None:
+    """Huber regression of ΔE on the terms, hydrostatic and shear parts each only where the frames vary it."""
+    rows = rows[np.abs(rows[:, 1:4]).max(axis=1) > 0] if len(rows) else rows
     if len(rows) < FEWEST_PAIRS:
         return None
-    scale = np.abs(rows[:, 1:]).max(axis=0)
+    n_frames = len(np.unique(rows[:, 5:]))
+    scale = np.abs(rows[:, 1:4]).max(axis=0)
     varied = scale > 1e-7  # eV per atom: below it nothing can be learned
     columns = np.flatnonzero(varied) + 1
     weights = np.ones(len(rows))

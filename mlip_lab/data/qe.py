@@ -170,6 +170,8 @@ class EspressoSettings:
                 raise CalculationError(f"pw.x: {self.command!r} could not be started: {error}.") from error
             crash = Path(folder) / "CRASH"
             reason = crash.read_text(errors="replace") if crash.is_file() else done.stderr
+            if done.returncode < 0:
+                reason = f"It was ended by signal {-done.returncode}."
         return read_pw_output(done.stdout, len(atoms), reason=reason)
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from ase import Atoms
 from ase.io import read as ase_read
-from ase.io.formats import UnknownFileTypeError, filetype
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from mlip_lab.core.errors import DataError, InputError
 from mlip_lab.core.frame import Frame
@@ -185,10 +185,11 @@ def _atoms_from_file(path: Path, *, forgiving: bool) -> list[Atoms] | None:
         if inner.endswith((".xyz", ".extxyz")):
             with packed(path, "rt", encoding="utf-8") if packed else open(path, encoding="utf-8") as handle:
                 return _xyz(handle.read(), path)
-        if forgiving and not known:
-            filetype(str(path))
+        if forgiving and not known and filetype(str(path), guess=False) not in ioformats:
+            return None
         found = ase_read(path, index=":", do_not_split_by_at_sign=True)
-        return [found] if isinstance(found, Atoms) else [atoms for atoms in found if isinstance(atoms, Atoms)]
+        structures = [found] if isinstance(found, Atoms) else [atoms for atoms in found if isinstance(atoms, Atoms)]
+        return structures if structures or not forgiving else None
     except DataError:
         raise
     except Exception as error:  # ASE's readers raise anything on a damaged file

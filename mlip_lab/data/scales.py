@@ -36,7 +36,9 @@ FORCE_UNITS = {
 UNIT_PAIRS = (
     ("Hartree", "Hartree/Bohr"),
     ("Rydberg", "Rydberg/Bohr"),
-    *((energy, force) for energy in ENERGY_UNITS for force in FORCE_UNITS),
+    *(("eV", force) for force in FORCE_UNITS),
+    *((energy, "eV/Å") for energy in ENERGY_UNITS),
+    ("kJ/mol", "kJ/mol/nm"),
 )
 STRESS_UNITS = {
     "GPa": GPA,
@@ -174,14 +176,14 @@ def _force_guess(slope: float, frames: Sequence[Frame]) -> str:
     if slope < 0:
         other = "" if abs(slope + 1.0) < SAME else _force_guess(-slope, frames)
         return "gradients, not forces (their sign is the other)" if abs(slope + 1.0) < SAME or other else ""
+    if len(sizes) == 1 and abs(math.log(slope * max(sizes))) < 0.1:
+        return "as with energies per atom"
     for energy, force in UNIT_PAIRS:
         ratio = FORCE_UNITS[force] / ENERGY_UNITS[energy]
         if abs(math.log(ratio)) > SAME and abs(math.log(slope / ratio)) < 0.1:
             return f"as with energies in {energy} and forces in {force}"
     if abs(math.log(slope / BOHR)) < 0.1:
         return "as with positions in Bohr beside eV and eV/Å"
-    if len(sizes) == 1 and abs(math.log(slope * max(sizes))) < 0.1:
-        return "as with energies per atom"
     return ""
 
 

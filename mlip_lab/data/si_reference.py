@@ -204,6 +204,8 @@ def beta_tin_energy(book: Book) -> None:
     terms = [x**0, x, y, x * x, x * y, y * y, x**3, x * x * y, x * y * y, y**3]
     surface = np.tensordot(c, np.stack(terms), axes=1)
     place = np.unravel_index(np.argmin(surface), surface.shape)
+    if min(place) == 0 or max(place) == 400:
+        raise CalculationError("beta-tin: the smallest energy is at the edge of the grid; widen a_values or ratios.")
     how = f"two-atom cell, k-mesh {mesh}, smallest energy over volume and c/a (cubic fit to 20 points)"
     difference = float(surface[place]) - book.get("energy_per_atom")
     book.put("beta_tin_minus_diamond", 1000.0 * difference, "meV/atom", how)

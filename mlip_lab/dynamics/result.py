@@ -69,8 +69,8 @@ class MDResult:
 
             H + Δt²/24 (2 Σ v·∇∇U·v − Σ F²/m) = H + (U(t+Δt) − 2 U(t) + U(t−Δt))/12 + Δt²/24 Σ F²/m
 
-        (Engle, Skeel and Drees, DOI 10.1016/j.jcp.2004.12.009). Its difference to H is bounded, so both drift alike, but
-        its fluctuations are smaller by orders of magnitude. With a bath there is no such quantity: then this is
+        (Skeel and Hardy, DOI 10.1137/S106482750138318X). Its difference to H is bounded, so both drift alike, but its
+        fluctuations are smaller by orders of magnitude. With a bath there is no such quantity: then this is
         `conserved_energy`.
         """
         if self.heat.any():

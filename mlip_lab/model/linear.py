@@ -113,8 +113,14 @@ class Normal:
         self.yy += float(y @ y)
         self.n_rows += y.size
 
-    def solve(self, ridges: Iterable[float] = tuple(10.0 ** np.arange(-12.0, -2.5, 0.5))) -> Solution:
+    def solve(
+        self, ridges: Iterable[float] = tuple(10.0 ** np.arange(-12.0, -2.5, 0.5)), shared: NDArray[np.bool_] | None = None
+    ) -> Solution:
         """Weights of largest evidence among relative ridges.
+
+        Args:
+            ridges: To choose from, relative to columns of length one.
+            shared: Columns that keep one common prior width instead of being scaled to one length each.
 
         Raises:
             DataError: If there are no equations.
@@ -123,6 +129,8 @@ class Normal:
             raise DataError("There is nothing to fit: no frame has energies, forces or stress.")
         scale = np.sqrt(np.diag(self.xx))
         scale[scale == 0.0] = 1.0
+        if shared is not None:
+            scale[shared] = scale[shared].max()
         values, vectors = np.linalg.eigh(self.xx / np.outer(scale, scale))
         values = np.maximum(values, 0.0)
         projected = vectors.T @ (self.xy / scale)

@@ -2,20 +2,16 @@
 
     python tests/benchmarks/speed.py [--json]
 
-Prints µs per atom and force call (energy, forces and stress after a small move, pair list reused as in molecular
-dynamics) on one core, as a median; the ratio to EMT for copper; the time of the first call in a fresh process with an
-empty and with a filled cache; and the time of `import mlip_lab`.
+Prints the median time of a force call (energy, forces and stress after a small move, pair list reused as in molecular
+dynamics) in µs per atom, on one core since neither potential runs in parallel; its ratio to EMT for copper; the time
+of the first call in a fresh process with an empty and with a filled cache; and the time of `import mlip_lab`.
 """
 
 from __future__ import annotations
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[variable] = "1"
-
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess

@@ -17,10 +17,10 @@ def _copper() -> tuple[tuple[Atoms, float, np.ndarray, np.ndarray], ...]:
     for number in range(40):
         atoms = bulk("Cu", cubic=True)
         if number % 2:
-            strain = rng.normal(scale=0.012, size=(3, 3))
+            strain = rng.normal(scale=0.008, size=(3, 3))
             atoms.set_cell(atoms.cell[:] @ (np.eye(3) + 0.5 * (strain + strain.T)), scale_atoms=True)
         else:
-            atoms.rattle(0.08, rng=rng)
+            atoms.rattle(0.05, rng=rng)
         atoms.info["config_type"] = "strained" if number % 2 else "rattled"
         bare = atoms.copy()
         atoms.calc = EMT()

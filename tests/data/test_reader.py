@@ -45,7 +45,7 @@ def test_labels_are_read_unchanged_and_found_to_belong_together():
     }
     assert report.forces_trusted and report.hydrostatic_stress_trusted and report.shear_stress_trusted
     assert report.force_consistency is not None
-    # rattled by 0.08 Å: the cubic terms that the trapezoid leaves are a few per cent of the work
+    # rattled by 0.05 Å: the cubic terms that the trapezoid leaves are a few per cent of the work
     assert abs(report.force_consistency.slope - 1.0) < 0.05
     assert {judgement.verdict for judgement in report.judgements} == {"good"}
 
@@ -83,8 +83,9 @@ def test_biased_pressure_is_measured_and_its_shear_still_trusted(bias):
     assert report.hydrostatic_stress_trusted is False
     assert report.shear_stress_trusted is True
     assert report.stress_consistency is not None and report.stress_consistency.hydrostatic is not None
-    # third-order terms of strains of 2 % are some 1 % of a bulk modulus of 134 GPa times the strain
-    assert report.stress_consistency.hydrostatic.offset == pytest.approx(bias, abs=0.1)
+    # what the trapezoid leaves: an elastic constant's derivative (some 1000 GPa) times strain² (4e-4 in norm) over 12,
+    # and the correlation of the offset with the slope
+    assert report.stress_consistency.hydrostatic.offset == pytest.approx(bias, abs=0.25)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +320,7 @@ def test_a_folder_of_vasp_runs_is_searched_through(tmp_path):
         (lambda t: t.replace("\n4\n", "\n\n4\n", 1), "blank line"),
         (lambda t: t.replace("\n4\n", "\n4000000000000\n", 1), "frame 1 .*cut off"),
         (lambda t: t.replace("\n4\n", "\nfour\n", 1), "should say how many atoms"),
-        (lambda t: t.replace("\n4\n", "\n3\n", 1), "line 11 should say how many atoms frame 2 has"),
+        (lambda t: t.replace("\n4\n", "\n3\n", 1), "line 12 should say how many atoms frame 2 has"),
         (lambda t: t.replace("Cu  ", "Xx  ", 1), "frame 0 .*could not be read"),
         (lambda t: "2\n\nCu 0 0 0 1 2 3\nCu 0 0 2 1 2 3\n", "columns beyond x y z"),
         (lambda t: "", "No structures"),

@@ -204,6 +204,17 @@ def test_first_momenta_are_maxwell_boltzmann() -> None:
     assert np.abs(p.sum(axis=0)).max() < 1e-11
 
 
+def test_force_square_counts_what_moves_the_atoms() -> None:
+    masses = np.array([1.0, 4.0, 2.0])
+    forces = np.array([[1.0, 2.0, 0.0], [2.0, 0.0, 4.0], [1.0, 1.0, 1.0]])
+    each = (forces**2).sum(axis=1) / masses
+    assert integrators.force_square(forces, 1.0 / masses, False) == pytest.approx(each.sum(), rel=1e-14)
+    assert integrators.force_square(forces, np.array([1.0, 0.0, 0.5]), False) == pytest.approx(each[0] + each[2])
+    internal = forces - np.outer(masses, forces.sum(axis=0)) / masses.sum()
+    expected = ((internal**2).sum(axis=1) / masses).sum()
+    assert integrators.force_square(forces, 1.0 / masses, True) == pytest.approx(expected, rel=1e-13)
+
+
 def test_no_friction_is_no_thermostat() -> None:
     p = np.ones((2, 3))
     assert integrators.thermostat(p, np.ones(2), 1.0, 5.0, True, 0, 0) == 0.0

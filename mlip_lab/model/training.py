@@ -1,0 +1,362 @@
+"""Training the neural readout: an exact linear backbone, then a learned correction to it.
+
+1. The backbone, linear in its weights on channels of random smooth mixing, is solved exactly.
+2. The correction has channels of its own, whose mixing is learned, and a small network that sees all channels. It is
+   trained by Adam with decoupled weight decay (Loshchilov & Hutter, arXiv:1711.05101) on a one-cycle learning rate
+   (Smith & Topin, arXiv:1708.07120), mixing coefficients moving less the higher their radial order.
+3. Weights are averaged along the way, and the average that is best on a validation split is kept.
+
+An interrupted training goes on from its last checkpoint and ends in the same weights: everything that changes is in the
+checkpoint, and the order of frames in an epoch depends on seed and epoch alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse_tensors
+from safetensors.numpy import save as pack_tensors
+
+from mlip_lab.core.errors import FileFormatError, InputError
+from mlip_lab.core.files import write_bytes
+from mlip_lab.core.frame import Frame
+from mlip_lab.core.progress import Progress, silent
+from mlip_lab.model.config import PotentialConfig
+from mlip_lab.model.exact import solve_linear
+from mlip_lab.model.features import n_features, n_invariants, smooth_mixing
+from mlip_lab.model.network import Network, Sample, sample
+from mlip_lab.model.potential import Potential
+from mlip_lab.model.structures import complete, prepare
+
+Floats = NDArray[np.float64]
+
+BATCH = 4  # frames
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 3.0
+ENERGY_WEIGHT = 4.0  # Å, of the error per atom against that of a force component
+STRESS_WEIGHT = 1.0  # of the virial error per atom in eV
+AVERAGING = 0.999
+VALIDATION = 0.05  # share of the frames
+ATOM_EPOCHS = 3.0e6  # atoms seen in all, which sets the number of epochs
+EPOCHS = (30, 300)  # at least, at most
+CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT_SECONDS = 5.0
+
+
+@dataclass
+class History:
+    """Errors after each epoch: RMSE of energy (meV/atom) and forces (eV/Å) while training, and on the validation split."""
+
+    train_energy: list[float] = field(default_factory=list)
+    train_forces: list[float] = field(default_factory=list)
+    validation_energy: list[float] = field(default_factory=list)
+    validation_forces: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Progressed:
+    """Everything that changes during training, apart from the network and the optimiser.
+
+    Attributes:
+        epoch: Epochs done.
+        average: Averaged parameters.
+        best: The best average so far, by the validation loss.
+        best_loss: Its loss.
+        history: Errors so far.
+    """
+
+    epoch: int
+    average: dict[str, torch.Tensor]
+    best: dict[str, torch.Tensor]
+    best_loss: float
+    history: History
+
+
+def fit_neural(
+    config: PotentialConfig,
+    frames: Sequence[Frame],
+    *,
+    seed: int,
+    trusted: bool = True,
+    folder: Path | None = None,
+    identity: str = "",
+    progress: Progress = silent,
+) -> tuple[Potential, History]:
+    """Fit a neural readout.
+
+    Args:
+        config: With readout "neural".
+        frames: Labelled frames; energies, forces and stress are each optional.
+        seed: Of everything random.
+        trusted: Whether the trace of the stress may be used.
+        folder: Where checkpoints are kept; None keeps none.
+        identity: What must be the same for a checkpoint to be gone on from.
+        progress: Called after each epoch with the latest errors.
+
+    Returns:
+        The potential and the errors along the way.
+
+    Raises:
+        FileFormatError: If the folder holds a damaged checkpoint.
+        InputError: If it holds the checkpoint of another training.
+    """
+    config = complete(config, frames)
+    split = np.random.default_rng([seed, 1]).permutation(len(frames))
+    n_validation = max(1, round(VALIDATION * len(frames))) if len(frames) > 4 else 0
+    structures = [prepare(frame, config) for frame in frames]
+    samples = [sample(structure, config) for structure in structures]
+    validation = [samples[i] for i in split[:n_validation]]
+    training = [samples[i] for i in split[n_validation:]]
+    network = Network(config, smooth_mixing(config, np.random.default_rng([seed, 0])), np.random.default_rng([seed, 2]))
+    epochs = int(np.clip(ATOM_EPOCHS / sum(len(frame.numbers) for frame in frames), *EPOCHS))
+    trainer = _Trainer(network, training, epochs, seed, trusted)
+    state = _restore(trainer, folder, identity)
+    if state is None:
+        _start(network, [s.structure for s in training], trusted, training)
+        state = Progressed(0, trainer.parameters(), trainer.parameters(), math.inf, History())
+    _run(trainer, state, validation, folder, identity, progress)
+    trainer.assign(state.best)
+    return Potential(config, (exported(network),)), state.history
+
+
+def _run(
+    trainer: _Trainer,
+    state: Progressed,
+    validation: Sequence[Sample],
+    folder: Path | None,
+    identity: str,
+    progress: Progress,
+) -> None:
+    written = time.monotonic()
+    h = state.history
+    while state.epoch < trainer.epochs:
+        energy, forces = trainer.epoch(state.epoch, state.average)
+        h.train_energy.append(1000 * energy)
+        h.train_forces.append(forces)
+        current = trainer.parameters()
+        trainer.assign(state.average)
+        energy, forces, loss = trainer.errors(validation) if validation else (energy, forces, energy + forces)
+        if loss <= state.best_loss:
+            state.best_loss, state.best = loss, trainer.parameters()
+        trainer.assign(current)
+        h.validation_energy.append(1000 * energy)
+        h.validation_forces.append(forces)
+        state.epoch += 1
+        if folder is not None and (time.monotonic() - written > CHECKPOINT_SECONDS or state.epoch == trainer.epochs):
+            _save(trainer, state, folder, identity)
+            written = time.monotonic()
+        progress(
+            state.epoch,
+            trainer.epochs,
+            train_energy=h.train_energy[-1],
+            train_forces=h.train_forces[-1],
+            validation_energy=h.validation_energy[-1],
+            validation_forces=h.validation_forces[-1],
+        )
+
+
+class _Trainer:
+    """One network, its data and its optimiser."""
+
+    def __init__(self, network: Network, training: Sequence[Sample], epochs: int, seed: int, trusted: bool) -> None:
+        self.network, self.training, self.epochs, self.seed, self.trusted = network, training, epochs, seed, trusted
+        decayed = [network.correction, network.w1, network.w2, network.w3]
+        others = [network.b1, network.b2]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed[:1], "weight_decay": 0.0},
+                {"params": decayed[1:], "weight_decay": WEIGHT_DECAY},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=LEARNING_RATE,
+            betas=(0.9, 0.99),
+        )
+        self.steps_per_epoch = -(-len(training) // BATCH)
+        squares = [float(np.mean(s.structure.frame.forces**2)) for s in training if s.structure.frame.forces is not None]
+        self.force_scale = max(math.sqrt(float(np.mean(squares))) if squares else 1.0, 0.1)
+
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """Copies of all parameters and constants of the network."""
+        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def assign(self, values: dict[str, torch.Tensor]) -> None:
+        """Put parameters into the network."""
+        self.network.load_state_dict(values)
+
+    def rate(self, step: int) -> float:
+        """One-cycle learning rate: up over a tenth of the steps, then down to nothing, both as half a cosine."""
+        total = self.epochs * self.steps_per_epoch
+        rise = 0.1 * total
+        if step < rise:
+            return LEARNING_RATE * (0.04 + 0.96 * 0.5 * (1.0 - math.cos(math.pi * step / rise)))
+        return LEARNING_RATE * 0.5 * (1.0 + math.cos(math.pi * (step - rise) / (total - rise)))
+
+    def epoch(self, epoch: int, average: dict[str, torch.Tensor]) -> tuple[float, float]:
+        """Train for one epoch and update the averaged parameters; return RMSE of energy per atom and forces."""
+        order = np.random.default_rng([self.seed, 3, epoch]).permutation(len(self.training))
+        totals = np.zeros(4)
+        for number in range(self.steps_per_epoch):
+            step = epoch * self.steps_per_epoch + number
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate(step)
+            batch = [self.training[i] for i in order[number * BATCH : (number + 1) * BATCH]]
+            loss, sums = self._loss(batch)
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0 * self.force_scale)
+            self.optimizer.step()
+            totals += sums
+            keep = min(AVERAGING, (1.0 + step) / (10.0 + step))
+            for name, value in self.network.state_dict().items():
+                average[name].mul_(keep).add_(value, alpha=1.0 - keep)
+        return _rmse(totals)
+
+    def errors(self, samples: Sequence[Sample]) -> tuple[float, float, float]:
+        """RMSE of energy per atom (eV) and forces (eV/Å), and the loss, without learning."""
+        totals, loss = np.zeros(4), 0.0
+        for one in samples:
+            value, sums = self._loss([one])
+            totals += sums
+            loss += float(value.detach())
+        return (*_rmse(totals), loss / len(samples))
+
+    def _loss(self, batch: Sequence[Sample]) -> tuple[torch.Tensor, Floats]:
+        energies, forces, virials = self.network(batch)
+        loss = torch.zeros((), dtype=torch.float64)
+        sums = np.zeros(4)  # squares and counts of energies, then of forces
+        begin = 0
+        for k, one in enumerate(batch):
+            s, frame, n = one.structure, one.structure.frame, one.structure.n_atoms
+            end = begin + n
+            if frame.energy is not None:
+                error = (energies[k] - (frame.energy - s.energy)) / n
+                loss = loss + _robust(ENERGY_WEIGHT * error, self.force_scale)
+                sums[:2] += float(error.detach()) ** 2, 1.0
+            if frame.forces is not None:
+                errors = forces[begin:end] - torch.from_numpy(frame.forces - s.forces)
+                loss = loss + _robust(errors, self.force_scale).mean()
+                sums[2:] += float((errors.detach() ** 2).sum()), 3.0 * n
+            if frame.stress is not None and frame.volume > 0.0:
+                strain = (virials[k] - torch.from_numpy(frame.volume * frame.stress - s.virial)) / n
+                if not self.trusted:
+                    strain = strain - torch.eye(3, dtype=torch.float64) * torch.diagonal(strain).mean()
+                loss = loss + _robust(STRESS_WEIGHT * strain, self.force_scale).mean()
+            begin = end
+        return loss / len(batch), sums
+
+
+def _robust(error: torch.Tensor, scale: float) -> torch.Tensor:
+    """The square of small errors, and 2·scale·|error| of large ones (pseudo-Huber)."""
+    return 2.0 * scale**2 * (torch.sqrt(1.0 + (error / scale) ** 2) - 1.0)
+
+
+def _rmse(totals: Floats) -> tuple[float, float]:
+    return math.sqrt(totals[0] / max(totals[1], 1.0)), math.sqrt(totals[2] / max(totals[3], 1.0))
+
+
+def _start(network: Network, structures: Sequence[Any], trusted: bool, samples: Sequence[Sample]) -> None:
+    """Solve the backbone, and standardise the invariants."""
+    config = network.config
+    backbone = replace(config, n_channels=config.n_backbone)
+    mixing = np.ascontiguousarray(network.mixing().detach().numpy()[..., : config.n_backbone])
+    e0, pair, linear = solve_linear(backbone, structures, mixing, trusted)
+    with torch.no_grad():
+        for z in range(config.n_species):
+            found = []
+            for one in samples:
+                index = torch.from_numpy(np.flatnonzero(one.structure.species == z))
+                if index.numel():
+                    found.append(network.invariants(one.a[:, index], z))
+            b = torch.cat(found)
+            network.mean[z] = b.mean(dim=0)
+            network.scale[z] = b.std(dim=0, correction=0) + 1e-9
+        network.pair.copy_(torch.from_numpy(pair))
+        network.e0.copy_(torch.from_numpy(e0))
+        n_inv, s = n_invariants(config), config.n_species
+        wide = torch.zeros(s, n_inv, config.n_channels, dtype=torch.float64)
+        wide[:, :, : config.n_backbone] = torch.from_numpy(linear).reshape(s, n_inv, config.n_backbone)
+        network.linear.copy_(wide.reshape(s, -1))
+
+
+def exported(network: Network) -> dict[str, Floats]:
+    """Weights for the running path, with the standardisation folded in."""
+    c = network.config
+    assert n_features(c)[1] == network.mean.shape[1]
+    with torch.no_grad():
+        w1 = network.w1 / network.scale[:, :, None]
+        b1 = network.b1 - torch.einsum("zf,zfh->zh", network.mean, w1)
+        tensors = {
+            "e0": network.e0,
+            "pair": network.pair,
+            "mixing": network.mixing(),
+            "linear": network.linear,
+            "w1": w1,
+            "b1": b1,
+            "w2": network.w2,
+            "b2": network.b2,
+            "w3": network.w3,
+        }
+        return {name: np.ascontiguousarray(value.detach().numpy().copy()) for name, value in tensors.items()}
+
+
+def _save(trainer: _Trainer, state: Progressed, folder: Path, identity: str) -> None:
+    """One file with parameters, moments, averages and history; the old one stays whole until it is replaced."""
+    arrays: dict[str, Floats] = {}
+    groups = {"network": trainer.parameters(), "average": state.average, "best": state.best}
+    for group, values in groups.items():
+        arrays |= {f"{group}.{name}": value.numpy() for name, value in values.items()}
+    for index, moments in trainer.optimizer.state_dict()["state"].items():
+        arrays |= {f"optimizer.{index}.{name}": np.atleast_1d(value.numpy()) for name, value in moments.items()}
+    about = {
+        "identity": identity,
+        "epoch": state.epoch,
+        "best_loss": state.best_loss,
+        "history": vars(state.history),
+    }
+    packed = pack_tensors(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata={"state": json.dumps(about)}
+    )
+    write_bytes(folder / CHECKPOINT, packed)
+
+
+def _restore(trainer: _Trainer, folder: Path | None, identity: str) -> Progressed | None:
+    if folder is None or not (folder / CHECKPOINT).exists():
+        return None
+    path = folder / CHECKPOINT
+    try:
+        data = path.read_bytes()
+        arrays = {name: torch.from_numpy(array.copy()) for name, array in parse_tensors(data).items()}
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        about = json.loads(header["__metadata__"]["state"])
+        history = History(**about["history"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}. Delete it to train from the start.") from error
+    if about["identity"] != identity:
+        raise InputError(
+            f"{path} belongs to another training (other data, preset or seed). Choose another folder, or delete it."
+        )
+
+    def part(group: str) -> dict[str, torch.Tensor]:
+        return {name[len(group) + 1 :]: value for name, value in arrays.items() if name.startswith(group + ".")}
+
+    try:
+        trainer.assign(part("network"))
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in part("optimizer").items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = value.reshape(()) if key == "step" else value
+        content = trainer.optimizer.state_dict()
+        trainer.optimizer.load_state_dict({**content, "state": moments})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}. Delete it to train from the start.") from error
+    return Progressed(int(about["epoch"]), part("average"), part("best"), float(about["best_loss"]), history)

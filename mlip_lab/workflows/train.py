@@ -1,0 +1,206 @@
+"""Train a potential: data in, potential with its errors out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from mlip_lab import __version__
+from mlip_lab.core.checks import as_integer
+from mlip_lab.core.errors import DataError, InputError
+from mlip_lab.core.frame import Frame
+from mlip_lab.core.progress import Progress, silent
+from mlip_lab.data.reader import Dataset, read_frames
+from mlip_lab.model.config import PotentialConfig, preset as preset_config
+from mlip_lab.model.potential import Potential, ensemble
+from mlip_lab.workflows.errors import errors_by_kind
+
+Data = str | Path | Atoms | Sequence[str | Path | Atoms] | Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A labelled frame and what the potential says of it.
+
+    Attributes:
+        frame: With its labels.
+        energy: Total energy in eV.
+        forces: In eV/Å (n, 3).
+        stress: In eV/Å³ (3, 3), tension positive; None unless the frame is periodic in three directions.
+    """
+
+    frame: Frame
+    energy: float
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained potential and how well it does.
+
+    Attributes:
+        potential: The potential.
+        report: Errors on training and test frames, time, number of weights, hash of the data.
+        history: Errors after each epoch, by name; empty for readouts that are solved exactly.
+        predictions: Of the test frames; of the training frames if there are none.
+        train_predictions: Of the training frames.
+    """
+
+    potential: Potential
+    report: dict[str, Any]
+    history: dict[str, list[float]]
+    predictions: tuple[Prediction, ...]
+    train_predictions: tuple[Prediction, ...]
+
+
+def train(
+    data: Data,
+    *,
+    test: Data | None = None,
+    preset: str = "default",
+    readout: str | None = None,
+    members: int = 1,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Progress = silent,
+) -> TrainingResult:
+    """Train a potential on labelled structures.
+
+    Args:
+        data: What `read_frames` takes, or what it gave.
+        test: The same, for measuring errors only.
+        preset: "small", "default" or "large".
+        readout: "linear", "kernel" or "neural"; None takes the preset's.
+        members: Potentials to train with different seeds; more than one make an ensemble.
+        seed: Same seed, same machine: same weights.
+        out: Folder to save the potential to. Training that was interrupted there goes on where it was.
+        progress: Called with the work done so far and the latest errors; may raise Cancelled.
+
+    Returns:
+        The potential, its errors and predictions.
+
+    Raises:
+        InputError: If an argument is not usable.
+        DataError: If the data cannot be trained on, or test frames hold elements that the training frames lack.
+        Cancelled: From `progress`; the checkpoint in `out` is kept.
+    """
+    started = time.perf_counter()
+    seed, members = as_integer("seed", seed, low=0), as_integer("members", members, low=1, high=50)
+    config = preset_config(preset, readout)
+    folder = None if out is None else _writable(out)
+    frames = data if isinstance(data, Dataset) else read_frames(data)
+    held_out = None if test is None else test if isinstance(test, Dataset) else read_frames(test)
+    if held_out is not None and not set(held_out.elements) <= set(frames.elements):
+        raise DataError(f"test: its elements {held_out.elements} are not all among those trained, {frames.elements}.")
+    fitted, histories = [], []
+    for member in range(members):
+        one, history = _fit(config, frames, seed + member, folder, member, members, progress)
+        fitted.append(one)
+        histories.append(history)
+    potential = fitted[0] if members == 1 else ensemble(fitted)
+    seconds = time.perf_counter() - started
+    trained = predict(potential, frames.frames)
+    tested = () if held_out is None else predict(potential, held_out.frames)
+    report = {
+        "version": __version__,
+        "preset": preset,
+        "readout": config.readout,
+        "seed": seed,
+        "members": members,
+        "elements": list(frames.elements),
+        "data_sha256": frames.hash,
+        "frames": len(frames),
+        "train": rms_errors(trained),
+        "test": rms_errors(tested) if tested else None,
+        "train_seconds": seconds,
+        "n_parameters": potential.n_parameters,
+    }
+    potential = Potential(potential.config, potential.members, report, potential.posterior)
+    if folder is not None:
+        potential.save(folder)
+        for checkpoint in folder.glob("checkpoint*.safetensors"):
+            checkpoint.unlink()
+        for empty in folder.glob("member-*"):
+            empty.rmdir()
+    return TrainingResult(potential, report, histories[0], tested or trained, trained)
+
+
+def predict(potential: Potential, frames: Sequence[Frame]) -> tuple[Prediction, ...]:
+    """What the potential says of frames; the mean of an ensemble."""
+    predictions = []
+    for frame in frames:
+        found = [
+            potential.evaluate(frame.numbers, frame.positions, frame.cell, frame.pbc, member=m)
+            for m in range(len(potential.members))
+        ]
+        virial = np.mean([one.virial for one in found], axis=0)
+        predictions.append(
+            Prediction(
+                frame,
+                float(np.mean([one.energy for one in found])),
+                np.mean([one.forces for one in found], axis=0),
+                0.5 * (virial + virial.T) / frame.volume if frame.volume > 0.0 else None,
+            )
+        )
+    return tuple(predictions)
+
+
+def rms_errors(predictions: Sequence[Prediction]) -> dict[str, float | None]:
+    """RMSE of energy (meV/atom), force components (eV/Å) and stress components (GPa); None without labels."""
+    total = errors_by_kind(predictions)[-1]
+    return {
+        "energy_rmse_mev_per_atom": total.energy,
+        "forces_rmse_ev_per_ang": total.forces,
+        "stress_rmse_gpa": total.stress,
+    }
+
+
+def _fit(
+    config: PotentialConfig,
+    data: Dataset,
+    seed: int,
+    folder: Path | None,
+    member: int,
+    members: int,
+    progress: Progress,
+) -> tuple[Potential, dict[str, list[float]]]:
+    trusted = data.report.hydrostatic_stress_trusted is not False
+
+    def report(done: int, total: int, /, **live: Any) -> None:
+        progress(member * total + done, members * total, **live)
+
+    if config.readout != "neural":
+        from mlip_lab.model.exact import fit_exact
+
+        return fit_exact(config, data.frames, seed=seed, trusted=trusted, progress=report), {}
+    from mlip_lab.model.training import fit_neural
+
+    place = folder if folder is None or members == 1 else folder / f"member-{member}"
+    identity = hashlib.sha256(json.dumps([config.to_json(), data.hash, seed]).encode()).hexdigest()
+    potential, history = fit_neural(
+        config, data.frames, seed=seed, trusted=trusted, folder=place, identity=identity, progress=report
+    )
+    return potential, dict(vars(history))
+
+
+def _writable(out: str | Path) -> Path:
+    """The folder, made and proved writable before anything is computed."""
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"out: cannot write to {folder}: {error.strerror or error}. Choose another folder.") from error
+    return folder
