@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -17,14 +17,14 @@ from mlip_lab.model.potential import Compiled, Potential
 CLOSEST = 0.3  # Å; nearer than that no potential means anything
 
 
-class MLIPCalculator(Calculator):  # type: ignore[misc]
+class MLIPCalculator(Calculator):
     """Energy, free energy, per-atom energies, forces and stress of a trained potential.
 
     An ensemble gives the mean of its members, and their standard deviation as `energy_spread` (eV) and
     `forces_spread` (eV/Å, (n,)) in `results`. The pair list is kept until an atom has moved by half the skin.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties: list[str] = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 
     def __init__(self, potential: Potential, *, skin: float = 0.5) -> None:
         """Wrap a potential.
@@ -84,7 +84,10 @@ class MLIPCalculator(Calculator):  # type: ignore[misc]
                 "Set atoms.pbc = True and a cell, or do not ask for it."
             )
         members = self._members()
-        positions, cell = as_floats("positions", atoms.positions, (None, 3)), as_floats("cell", atoms.cell.array, (3, 3))
+        positions, cell = (
+            as_floats("positions", atoms.positions, (None, 3)),
+            as_floats("cell", atoms.cell.array, (3, 3)),
+        )
         species = members[0].species_of(atoms.numbers)
         first, neighbor, shift = self._list(positions, cell, atoms.pbc)
         self._refuse_overlap(positions, cell, first, neighbor, shift)
@@ -120,7 +123,9 @@ class MLIPCalculator(Calculator):  # type: ignore[misc]
             self._compiled = tuple(self.potential.compiled(m) for m in range(len(self.potential.members)))
         return self._compiled
 
-    def _list(self, positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> tuple[Any, ...]:
+    def _list(
+        self, positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]
+    ) -> tuple[Any, ...]:
         """The pair list, made anew only when it no longer holds."""
         made = self._made_for
         if (

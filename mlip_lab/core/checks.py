@@ -44,9 +44,10 @@ def as_integer(name: str, value: Any, *, low: int | None = None, high: int | Non
     """Return `value` as an int within bounds, refusing fractions and booleans."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{name}: expected a whole number, got {value!r}.")
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise InputError(f"{name}: expected a whole number {_interval(low, high)}, got {value}.")
-    return int(value)
+    number = int(value)
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise InputError(f"{name}: expected a whole number {_interval(low, high)}, got {number}.")
+    return number
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> str:

@@ -40,7 +40,8 @@ class Quantity:
         """Raise InputError unless `value` is a finite number within the range."""
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
             raise InputError(f"{name}: expected {self.described()}, got {value!r}.")
-        if value < self.low or value > self.high or (self.open_low and value == self.low):
+        number = float(value)
+        if number < self.low or number > self.high or (self.open_low and number == self.low):
             raise InputError(f"{name}: expected {self.described()}, got {value} {self.unit}".rstrip() + ".")
 
     def described(self) -> str:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from ase import Atoms
 from ase.io import read as ase_read
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+from ase.io.formats import UnknownFileTypeError, filetype
 
 from mlip_lab.core.errors import DataError, InputError
 from mlip_lab.core.frame import Frame
@@ -182,11 +182,10 @@ def _atoms_from_file(path: Path, *, forgiving: bool) -> list[Atoms] | None:
     inner = name[: -len(path.suffix)] if packed else name
     known = inner.endswith(_KNOWN) or name.startswith(("vasprun", "outcar"))
     try:
-        if inner.endswith((".xyz", ".extxyz")):
+        kind = "extxyz" if inner.endswith((".xyz", ".extxyz")) else filetype(str(path))
+        if kind in ("xyz", "extxyz"):
             with packed(path, "rt", encoding="utf-8") if packed else open(path, encoding="utf-8") as handle:
                 return _xyz(handle.read(), path)
-        if forgiving and not known and filetype(str(path), guess=False) not in ioformats:
-            return None
         found = ase_read(path, index=":", do_not_split_by_at_sign=True)
         structures = [found] if isinstance(found, Atoms) else [atoms for atoms in found if isinstance(atoms, Atoms)]
         return structures if structures or not forgiving else None
@@ -206,7 +205,7 @@ def _reason(error: Exception) -> str:
 
 def _xyz(text: str, path: Path) -> list[Atoms]:
     """Extended XYZ through ASE, after a count of lines: ASE stops at a blank line and waits on a huge count."""
-    lines = text.splitlines(keepends=True)
+    lines = io.StringIO(text).readlines()  # not splitlines, which also splits at form feeds
     starts = _frame_starts(lines, path)
     try:
         return list(ase_read(io.StringIO(text), index=":", format="extxyz")) if starts else []

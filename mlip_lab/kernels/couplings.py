@@ -38,7 +38,7 @@ def gaunt(lmax: int) -> NDArray[np.float64]:
     w = np.repeat(weight / 2.0, n_phi) / n_phi
     table = np.einsum("an,bn,cn,n->abc", y, y, y, w, optimize=True)
     table[np.abs(table) < 1e-12] = 0.0
-    return table
+    return np.asarray(table)
 
 
 @lru_cache
@@ -53,7 +53,9 @@ def invariants(lmax: int, body_order: int) -> tuple[Polynomial, ...]:
         One polynomial an invariant.
     """
     polynomials: list[Polynomial] = [{(0,): 1.0}]
-    power = [{(lm, lm): (2.0 * l + 1.0) ** -0.5 for lm in range(l * l, (l + 1) ** 2)} for l in range(lmax + 1)]
+    power: list[Polynomial] = [
+        {(lm, lm): (2.0 * l + 1.0) ** -0.5 for lm in range(l * l, (l + 1) ** 2)} for l in range(lmax + 1)
+    ]
     if body_order >= 3:
         polynomials += power
     if body_order >= 4:
@@ -119,7 +121,8 @@ def source(lmax: int, body_order: int) -> str:
 
 def _function(name: str, arguments: str, body: list[str]) -> str:
     lines = "\n".join(f"        {line}" for line in body)
-    return f"@njit(cache=True, nogil=True, fastmath=FAST)\ndef {name}({arguments}):\n    for c in range(a.shape[1]):\n{lines}\n"
+    head = f"@njit(cache=True, nogil=True, fastmath=FAST)\ndef {name}({arguments}):"
+    return f"{head}\n    for c in range(a.shape[1]):\n{lines}\n"
 
 
 def _derivative(polynomial: Polynomial, i: int) -> Polynomial:

@@ -317,7 +317,13 @@ def densities_jvp(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pai
         for z in range(n_species):
             begin, end = offsets[z], offsets[z + 1]
             _project_change(
-                begin, end, n_radial, space, t, a[i, :, z * n_radial : (z + 1) * n_radial], p[i, z * n_pair : (z + 1) * n_pair]
+                begin,
+                end,
+                n_radial,
+                space,
+                t,
+                a[i, :, z * n_radial : (z + 1) * n_radial],
+                p[i, z * n_pair : (z + 1) * n_pair],
             )
     return a, p
 

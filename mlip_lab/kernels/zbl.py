@@ -3,7 +3,7 @@
 E(r) = Z_i Z_j e²/(4πε₀ r) φ(r/a), φ(x) = Σ_n c_n exp(-d_n x), a = 0.46850 / (Z_i^0.23 + Z_j^0.23) Å, times a switch
 that falls from one at `inner` to zero at `outer` with two continuous derivatives.
 
-Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Matter (1985); coefficients as in LAMMPS `pair_style zbl`.
+Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Matter (1985); coefficients as in LAMMPS' zbl.
 """
 
 import math

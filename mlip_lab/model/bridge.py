@@ -82,9 +82,7 @@ class Mechanics(torch.autograd.Function):
         return torch.from_numpy(np.concatenate(gradients)), torch.from_numpy(np.stack(virials))
 
     @staticmethod
-    def backward(
-        ctx: Any, moves: torch.Tensor, strains: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, None, None]:
+    def backward(ctx: Any, moves: torch.Tensor, strains: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         """Push the gradient by forces and virials forward to densities."""
         begin, changes, sums = 0, [], []
         moves_n, strains_n = np.ascontiguousarray(moves.numpy()), np.ascontiguousarray(strains.numpy())

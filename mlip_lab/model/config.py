@@ -19,7 +19,6 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "n_pair": (2, 60),
     "lmax": (0, 6),
     "n_channels": (1, 128),
-    "n_backbone": (1, 128),
     "body_order": (2, 5),
     "n_hidden": (1, 128),
     "n_points": (1, 2000),
@@ -37,7 +36,6 @@ class PotentialConfig:
         n_pair: Radial functions of the separate two-body term, at least n_radial.
         lmax: Largest degree of the spherical harmonics.
         n_channels: Radial channels.
-        n_backbone: How many of them are the neural readout's linear backbone, whose mixing is random and fixed.
         body_order: Largest body order of the invariants, 2 to 5.
         readout: "linear", "kernel" or "neural".
         n_hidden: Width of the two hidden layers (neural).
@@ -54,8 +52,7 @@ class PotentialConfig:
     n_radial: int = 10
     n_pair: int = 16
     lmax: int = 4
-    n_channels: int = 24
-    n_backbone: int = 12
+    n_channels: int = 16
     body_order: int = 4
     readout: str = "neural"
     n_hidden: int = 32
@@ -77,8 +74,6 @@ class PotentialConfig:
                 raise InputError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}.")
         if self.n_pair < self.n_radial:
             raise InputError(f"n_pair: expected at least n_radial = {self.n_radial}, got {self.n_pair}.")
-        if self.n_backbone > self.n_channels:
-            raise InputError(f"n_backbone: expected at most n_channels = {self.n_channels}, got {self.n_backbone}.")
         n = len(self.numbers)
         if any(len(table) != n or any(len(row) != n for row in table) for table in (self.r0, self.inner, self.outer)):
             raise InputError(f"r0, inner, outer: expected one number for each pair of {n} species.")
@@ -128,9 +123,9 @@ class PotentialConfig:
 
 
 PRESETS: dict[str, PotentialConfig] = {
-    "small": PotentialConfig(cutoff=5.0, n_radial=8, n_pair=12, lmax=3, n_channels=16, n_backbone=8, n_hidden=16, n_points=200),
+    "small": PotentialConfig(cutoff=5.0, n_radial=8, n_pair=12, lmax=3, n_channels=12, n_hidden=16, n_points=200),
     "default": PotentialConfig(),
-    "large": PotentialConfig(cutoff=6.0, n_radial=12, n_pair=20, n_channels=40, n_backbone=20, n_hidden=48, n_points=800),
+    "large": PotentialConfig(cutoff=6.0, n_radial=12, n_pair=20, n_channels=32, n_hidden=48, n_points=800),
 }
 
 

@@ -20,7 +20,7 @@ from mlip_lab.core.frame import Frame
 from mlip_lab.core.progress import Progress, silent
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.features import Extension, columns, design, equations, n_features, smooth_mixing
-from mlip_lab.model.linear import ENERGY_WEIGHT, Normal, Rows, Solution, labelled_rows, reference_energies
+from mlip_lab.model.linear import ENERGY_WEIGHT, Normal, Rows, Solution, reference_energies
 from mlip_lab.model.potential import Potential
 from mlip_lab.model.structures import Structure, complete, prepare
 
@@ -132,7 +132,9 @@ def predict_uncertain(potential: Potential, frame: Frame) -> Uncertain:
     structure = prepare(frame, config)
     features, slopes = design(structure, config, np.asarray(w["mixing"]))
     if config.readout == "kernel":
-        features, slopes = _extension(config, {**w, "root": potential.posterior["nystroem"]})(structure, features, slopes)
+        features, slopes = _extension(config, {**w, "root": potential.posterior["nystroem"]})(
+            structure, features, slopes
+        )
     energy, forces, _ = columns(structure, config, features, slopes)
     weights, root = potential.posterior["weights"], potential.posterior["root"]
     noise, factors = potential.posterior["noise"], potential.posterior["factors"]
@@ -182,7 +184,7 @@ def _kernel_weights(
 
 
 def _farthest(u: Floats, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices of points that cover u: half by farthest-point sampling, half at random; repeated if there are too few."""
+    """Indices of points that cover u: half by farthest-point sampling, half at random, repeated if too few."""
     n = len(u)
     chosen = [int(rng.integers(n))]
     distance = np.sum((u - u[chosen[0]]) ** 2, axis=1)
@@ -195,7 +197,7 @@ def _farthest(u: Floats, count: int, rng: np.random.Generator) -> NDArray[np.int
 
 
 def _kernel(u: Floats, points: Floats) -> tuple[Floats, Floats]:
-    """k (n, m) and the factor of (u - u_s) in its gradient (n, m)."""
+    """Kernel (n, m) and the factor of (u - u_s) in its gradient (n, m)."""
     square = np.sum(u**2, axis=1)[:, None] + np.sum(points**2, axis=1) - 2.0 * u @ points.T
     t = 1.0 / (1.0 + 0.5 * np.maximum(square, 0.0))
     return t * t, -2.0 * t * t * t

@@ -1,7 +1,7 @@
 """Equations of a frame for the readouts that are solved exactly.
 
-Columns: one reference energy a species, then for each species z of the centre its features φ, which are the pair sums P,
-the invariants B, and what a readout derives from them.
+Columns: one reference energy a species, then for each species z of the centre its features φ, which are the pair
+sums P, the invariants B, and what a readout derives from them.
 """
 
 from __future__ import annotations

@@ -114,7 +114,9 @@ class Normal:
         self.n_rows += y.size
 
     def solve(
-        self, ridges: Iterable[float] = tuple(10.0 ** np.arange(-12.0, -2.5, 0.5)), shared: NDArray[np.bool_] | None = None
+        self,
+        ridges: Iterable[float] = tuple(10.0 ** np.arange(-12.0, -2.5, 0.5)),
+        shared: NDArray[np.bool_] | None = None,
     ) -> Solution:
         """Weights of largest evidence among relative ridges.
 

@@ -1,6 +1,7 @@
-"""The neural readout: learned radial mixing, and a small network on the standardised invariants as a correction.
+"""The neural readout: learned radial mixing, and a small network on the standardised invariants.
 
-E_i = e(z_i) + p_{z_i}·P_i + w_{z_i}·B_i + w₃·φ(W₂ᵀ φ(W₁ᵀ x_i + b₁) + b₂), x = (B - mean) / scale, φ(x) = x/√(1 + x²).
+E_i = e(z_i) + p_{z_i}·P_i + w_{z_i}·x_i + w₃·φ(W₂ᵀ φ(W₁ᵀ x_i + b₁) + b₂), with x = (B - mean) / scale and
+φ(x) = x/2 · (1 + x/√(1 + x²)), a smooth ramp like SiLU that compiles to vector instructions.
 """
 
 from __future__ import annotations
@@ -47,8 +48,12 @@ def sample(structure: Structure, config: PotentialConfig) -> Sample:
 class Network(nn.Module):
     """Energies, forces and virials of a batch of structures."""
 
+    decay: torch.Tensor
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, config: PotentialConfig, mixing: Floats, rng: np.random.Generator) -> None:
-        """Start from given mixing; the correction starts at zero because its last layer does.
+        """Start from given mixing and from zero energy: the last layers are zero.
 
         The learned mixing is a parameter times a decay with the radial order, so that Adam, whose steps are of one
         size, changes high orders less: the prior that radial functions are smooth.
@@ -59,11 +64,10 @@ class Network(nn.Module):
         s, h, (n_p, n_b) = config.n_species, config.n_hidden, n_features(config)
         decay = np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), s)[:, None]
         self.register_buffer("decay", torch.from_numpy(decay))
-        self.register_buffer("backbone", torch.from_numpy(mixing[..., : config.n_backbone].copy()))
-        self.correction = nn.Parameter(torch.from_numpy(mixing[..., config.n_backbone :] / decay))
-        self.register_buffer("pair", torch.zeros(s, n_p, dtype=torch.float64))
-        self.register_buffer("linear", torch.zeros(s, n_b, dtype=torch.float64))
-        self.register_buffer("e0", torch.zeros(s, dtype=torch.float64))
+        self.radial = nn.Parameter(torch.from_numpy(mixing / decay))
+        self.pair = nn.Parameter(torch.zeros(s, n_p, dtype=torch.float64))
+        self.linear = nn.Parameter(torch.zeros(s, n_b, dtype=torch.float64))
+        self.e0 = nn.Parameter(torch.zeros(s, dtype=torch.float64))
         self.w1 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, n_b, h)) / np.sqrt(n_b)))
         self.b1 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h)) * 0.1))
         self.w2 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h, h)) / np.sqrt(h)))
@@ -74,23 +78,22 @@ class Network(nn.Module):
         self.degrees = torch.from_numpy(np.repeat(np.arange(config.lmax + 1), 2 * np.arange(config.lmax + 1) + 1))
 
     def mixing(self) -> torch.Tensor:
-        """Mixing of all channels (S, lmax+1, zk, C): the backbone's, and the learned ones."""
-        return torch.cat([self.backbone, self.correction * self.decay], dim=3)
+        """Mixing of the radial functions (S, lmax+1, zk, C)."""
+        return self.radial * self.decay
 
     def invariants(self, a: torch.Tensor, z: int) -> torch.Tensor:
         """Invariants (n, F) of atoms of species z from their densities (lm, n, zk)."""
         n = a.shape[1]
         mixed = torch.bmm(a, self.mixing()[z][self.degrees])
-        b = Invariants.apply(mixed.reshape(mixed.shape[0], -1), self.module)
+        b: torch.Tensor = Invariants.apply(mixed.reshape(mixed.shape[0], -1), self.module)
         return b.reshape(n_invariants(self.config), n, -1).transpose(0, 1).reshape(n, -1)
 
     def atomic(self, a: torch.Tensor, p: torch.Tensor, z: int) -> torch.Tensor:
         """Energies of atoms of species z."""
-        b = self.invariants(a, z)
-        x = (b - self.mean[z]) / self.scale[z]
+        x = (self.invariants(a, z) - self.mean[z]) / self.scale[z]
         h = _phi(torch.addmm(self.b1[z], x, self.w1[z]))
         h = _phi(torch.addmm(self.b2[z], h, self.w2[z]))
-        return self.e0[z] + p @ self.pair[z] + b @ self.linear[z] + h @ self.w3[z]
+        return self.e0[z] + p @ self.pair[z] + x @ self.linear[z] + h @ self.w3[z]
 
     def energies(self, a: torch.Tensor, p: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
         """Energies of all atoms (n,)."""
@@ -117,4 +120,4 @@ class Network(nn.Module):
 
 
 def _phi(x: torch.Tensor) -> torch.Tensor:
-    return x * torch.rsqrt(1.0 + x * x)
+    return 0.5 * x * (1.0 + x * torch.rsqrt(1.0 + x * x))

@@ -1,10 +1,10 @@
-"""Training the neural readout: an exact linear backbone, then a learned correction to it.
+"""Training the neural readout: by gradient, against an exact linear solution.
 
-1. The backbone, linear in its weights on channels of random smooth mixing, is solved exactly.
-2. The correction has channels of its own, whose mixing is learned, and a small network that sees all channels. It is
-   trained by Adam with decoupled weight decay (Loshchilov & Hutter, arXiv:1711.05101) on a one-cycle learning rate
-   (Smith & Topin, arXiv:1708.07120), mixing coefficients moving less the higher their radial order.
-3. Weights are averaged along the way, and the average that is best on a validation split is kept.
+Adam with decoupled weight decay (Loshchilov & Hutter, arXiv:1711.05101) on a one-cycle learning rate (Smith & Topin,
+arXiv:1708.07120) trains the radial mixing, whose coefficients move less the higher their radial order, and the network.
+Weights are averaged along the way, and the average that is best on a validation split is kept. The exact linear
+solution on random channels competes on the same split: where the energy is all but linear in the invariants, as for a
+simple metal, nothing trained by gradient comes near its precision, and it is what is returned.
 
 An interrupted training goes on from its last checkpoint and ends in the same weights: everything that changes is in the
 checkpoint, and the order of frames in an epoch depends on seed and epoch alone.
@@ -16,9 +16,8 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,21 +32,23 @@ from mlip_lab.core.frame import Frame
 from mlip_lab.core.progress import Progress, silent
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.exact import solve_linear
-from mlip_lab.model.features import n_features, n_invariants, smooth_mixing
+from mlip_lab.model.features import smooth_mixing
+from mlip_lab.model.linear import reference_energies
 from mlip_lab.model.network import Network, Sample, sample
 from mlip_lab.model.potential import Potential
-from mlip_lab.model.structures import complete, prepare
+from mlip_lab.model.structures import Structure, complete, prepare
 
 Floats = NDArray[np.float64]
 
 BATCH = 4  # frames
 LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 3.0
+WEIGHT_DECAY = 0.5
+LINEAR_SHARE = 0.3  # of the learning rate, for the linear terms
 ENERGY_WEIGHT = 4.0  # Å, of the error per atom against that of a force component
 STRESS_WEIGHT = 1.0  # of the virial error per atom in eV
 AVERAGING = 0.999
 VALIDATION = 0.05  # share of the frames
-ATOM_EPOCHS = 3.0e6  # atoms seen in all, which sets the number of epochs
+ATOM_EPOCHS = 0.9e6  # atoms seen in all, which sets the number of epochs
 EPOCHS = (30, 300)  # at least, at most
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 5.0
@@ -55,7 +56,7 @@ CHECKPOINT_SECONDS = 5.0
 
 @dataclass
 class History:
-    """Errors after each epoch: RMSE of energy (meV/atom) and forces (eV/Å) while training, and on the validation split."""
+    """RMSE of energy (meV/atom) and forces (eV/Å) in each epoch, while training and on the validation split."""
 
     train_energy: list[float] = field(default_factory=list)
     train_forces: list[float] = field(default_factory=list)
@@ -117,15 +118,20 @@ def fit_neural(
     samples = [sample(structure, config) for structure in structures]
     validation = [samples[i] for i in split[:n_validation]]
     training = [samples[i] for i in split[n_validation:]]
-    network = Network(config, smooth_mixing(config, np.random.default_rng([seed, 0])), np.random.default_rng([seed, 2]))
+    mixing = smooth_mixing(config, np.random.default_rng([seed, 0]))
+    network = Network(config, mixing, np.random.default_rng([seed, 2]))
     epochs = int(np.clip(ATOM_EPOCHS / sum(len(frame.numbers) for frame in frames), *EPOCHS))
     trainer = _Trainer(network, training, epochs, seed, trusted)
     state = _restore(trainer, folder, identity)
     if state is None:
-        _start(network, [s.structure for s in training], trusted, training)
+        _start(network, training)
         state = Progressed(0, trainer.parameters(), trainer.parameters(), math.inf, History())
     _run(trainer, state, validation, folder, identity, progress)
-    trainer.assign(state.best)
+    trainer.assign(_linear(network, mixing, [one.structure for one in training], trusted))
+    if not validation or trainer.errors(validation)[2] > state.best_loss:
+        trainer.assign(state.best)
+    else:
+        trainer.assign(_linear(network, mixing, structures, trusted))
     return Potential(config, (exported(network),)), state.history
 
 
@@ -170,19 +176,20 @@ class _Trainer:
 
     def __init__(self, network: Network, training: Sequence[Sample], epochs: int, seed: int, trusted: bool) -> None:
         self.network, self.training, self.epochs, self.seed, self.trusted = network, training, epochs, seed, trusted
-        decayed = [network.correction, network.w1, network.w2, network.w3]
-        others = [network.b1, network.b2]
         self.optimizer = torch.optim.AdamW(
             [
-                {"params": decayed[:1], "weight_decay": 0.0},
-                {"params": decayed[1:], "weight_decay": WEIGHT_DECAY},
-                {"params": others, "weight_decay": 0.0},
+                {"params": [network.radial, network.b1, network.b2], "weight_decay": 0.0, "share": 1.0},
+                {"params": [network.w1, network.w2, network.w3], "weight_decay": WEIGHT_DECAY, "share": 1.0},
+                {"params": [network.pair, network.linear], "weight_decay": WEIGHT_DECAY, "share": LINEAR_SHARE},
+                {"params": [network.e0], "weight_decay": 0.0, "share": LINEAR_SHARE},
             ],
             lr=LEARNING_RATE,
             betas=(0.9, 0.99),
         )
         self.steps_per_epoch = -(-len(training) // BATCH)
-        squares = [float(np.mean(s.structure.frame.forces**2)) for s in training if s.structure.frame.forces is not None]
+        squares = [
+            float(np.mean(s.structure.frame.forces**2)) for s in training if s.structure.frame.forces is not None
+        ]
         self.force_scale = max(math.sqrt(float(np.mean(squares))) if squares else 1.0, 0.1)
 
     def parameters(self) -> dict[str, torch.Tensor]:
@@ -208,7 +215,7 @@ class _Trainer:
         for number in range(self.steps_per_epoch):
             step = epoch * self.steps_per_epoch + number
             for group in self.optimizer.param_groups:
-                group["lr"] = self.rate(step)
+                group["lr"] = group["share"] * self.rate(step)
             batch = [self.training[i] for i in order[number * BATCH : (number + 1) * BATCH]]
             loss, sums = self._loss(batch)
             self.optimizer.zero_grad()
@@ -264,13 +271,12 @@ def _rmse(totals: Floats) -> tuple[float, float]:
     return math.sqrt(totals[0] / max(totals[1], 1.0)), math.sqrt(totals[2] / max(totals[3], 1.0))
 
 
-def _start(network: Network, structures: Sequence[Any], trusted: bool, samples: Sequence[Sample]) -> None:
-    """Solve the backbone, and standardise the invariants."""
+def _start(network: Network, samples: Sequence[Sample]) -> None:
+    """Standardise the invariants, and start from the reference energies."""
     config = network.config
-    backbone = replace(config, n_channels=config.n_backbone)
-    mixing = np.ascontiguousarray(network.mixing().detach().numpy()[..., : config.n_backbone])
-    e0, pair, linear = solve_linear(backbone, structures, mixing, trusted)
+    frames = [one.structure.frame for one in samples]
     with torch.no_grad():
+        network.e0.copy_(torch.from_numpy(reference_energies(frames, config.numbers)))
         for z in range(config.n_species):
             found = []
             for one in samples:
@@ -280,26 +286,33 @@ def _start(network: Network, structures: Sequence[Any], trusted: bool, samples: 
             b = torch.cat(found)
             network.mean[z] = b.mean(dim=0)
             network.scale[z] = b.std(dim=0, correction=0) + 1e-9
-        network.pair.copy_(torch.from_numpy(pair))
-        network.e0.copy_(torch.from_numpy(e0))
-        n_inv, s = n_invariants(config), config.n_species
-        wide = torch.zeros(s, n_inv, config.n_channels, dtype=torch.float64)
-        wide[:, :, : config.n_backbone] = torch.from_numpy(linear).reshape(s, n_inv, config.n_backbone)
-        network.linear.copy_(wide.reshape(s, -1))
+
+
+def _linear(
+    network: Network, mixing: Floats, structures: Sequence[Structure], trusted: bool
+) -> dict[str, torch.Tensor]:
+    """Parameters of a network that is the exact linear solution on channels of the given mixing."""
+    config = network.config
+    e0, pair, linear = solve_linear(config, structures, mixing, trusted)
+    state = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    state["scale"] += 1.0
+    state["decay"] = network.decay.clone()
+    state["radial"] = torch.from_numpy(mixing) / network.decay
+    state["e0"], state["pair"] = torch.from_numpy(e0), torch.from_numpy(pair.copy())
+    state["linear"] = torch.from_numpy(linear.copy())
+    return state
 
 
 def exported(network: Network) -> dict[str, Floats]:
     """Weights for the running path, with the standardisation folded in."""
-    c = network.config
-    assert n_features(c)[1] == network.mean.shape[1]
     with torch.no_grad():
         w1 = network.w1 / network.scale[:, :, None]
         b1 = network.b1 - torch.einsum("zf,zfh->zh", network.mean, w1)
         tensors = {
-            "e0": network.e0,
+            "e0": network.e0 - (network.linear * network.mean / network.scale).sum(dim=1),
             "pair": network.pair,
             "mixing": network.mixing(),
-            "linear": network.linear,
+            "linear": network.linear / network.scale,
             "w1": w1,
             "b1": b1,
             "w2": network.w2,

@@ -20,7 +20,8 @@ from mlip_lab.core.errors import DataError, InputError
 from mlip_lab.core.frame import Frame
 from mlip_lab.core.progress import Progress, silent
 from mlip_lab.data.reader import Dataset, read_frames
-from mlip_lab.model.config import PotentialConfig, preset as preset_config
+from mlip_lab.model.config import PotentialConfig
+from mlip_lab.model.config import preset as preset_config
 from mlip_lab.model.potential import Potential, ensemble
 from mlip_lab.workflows.errors import errors_by_kind
 
