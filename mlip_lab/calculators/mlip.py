@@ -137,6 +137,7 @@ class MLIPCalculator(Calculator):
             or needs_rebuild(positions, made[0], self.skin)
         ):
             check_geometry(positions, cell, pbc, self.potential.config.cutoff + self.skin)
+            _refuse_short_cell(cell, pbc)
             self._pairs = build_pairs(positions, cell, pbc, self.potential.config.cutoff + self.skin)
             self._made_for = (positions.copy(), cell.copy(), pbc.copy())
         return self._pairs
@@ -160,3 +161,13 @@ class MLIPCalculator(Calculator):
                 f"atoms: atoms {i} and {int(neighbor[p])} are {np.sqrt(square[p]):.3f} Å apart, nearer than "
                 f"{CLOSEST} Å. Is the cell or the length unit right?"
             )
+
+
+def _refuse_short_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:
+    """An atom's own image counts as overlap; found here, before millions of images are listed."""
+    lengths = np.linalg.norm(cell[pbc], axis=1)
+    if (lengths < CLOSEST).any():
+        raise InputError(
+            f"cell: a periodic cell vector is {lengths.min():.3g} Å long, so atoms overlap with their own images "
+            f"(nearer than {CLOSEST} Å). Is its unit Å?"
+        )

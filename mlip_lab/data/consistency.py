@@ -13,7 +13,7 @@ pressure that the energies do not know (Pulay stress).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,14 +89,24 @@ def compare(frames: Sequence[Frame]) -> tuple[Slope | None, float | None, Stress
         slopes for stress. None where too few frames resemble each other.
     """
     groups = _groups(frames)
-    moved = np.concatenate([np.empty((0, 5)), *(_force_work(group) for group in groups)])
-    # The trapezoid's error grows with the cube of the move, so the nearest pairs judge best.
+    moved = np.concatenate([np.empty((0, 5)), *map(_force_work, groups)])
+    # The trapezoid's error grows with the cube of the step, so the nearest pairs judge best.
     moved = moved[np.argsort(moved[:, 4], kind="stable")[: max(40, len(moved) // 10)]]
-    curvature = float(moved[:, 2].sum() / moved[:, 3].sum()) if len(moved) >= FEWEST_PAIRS else None
     starts = np.cumsum([0, *(len(group.energies) for group in groups)])
-    strained = np.concatenate([np.empty((0, 7)), *map(_stress_work, groups, starts)])
-    strained = strained[np.argsort(strained[:, 4], kind="stable")[: max(100, len(strained) // 2)]]
-    return _slope_of_forces(moved[:, :2]), curvature, _slopes_of_stress(strained)
+    strained = np.concatenate([np.empty((0, 11)), *map(_stress_work, groups, starts)])
+    strained = strained[np.argsort(strained[:, 6], kind="stable")]
+    still = strained[strained[:, 5] < LARGEST_STRAINED_MOVE]
+    stress = _slopes_of_stress(still[: max(100, len(still) // 2)])
+    force, springs = _slope_of_forces(moved[:, :2]), moved[:, 2:4]
+    if force is None:  # no two frames share a cell: what the stress leaves is the forces' work
+        rattled = strained[strained[:, 5] > 0.01]
+        rattled = rattled[: max(40, len(rattled) // 4)]
+        fit = _regress(rattled)
+        force, springs = fit.slope(3) if fit is not None else None, rattled[:, 9:]
+        if force is not None:  # cubic terms that couple strain and move do not average out
+            force = replace(force, error=float(np.hypot(force.error, 0.05)))
+    curvature = float(springs[:, 0].sum() / springs[:, 1].sum()) if len(springs) >= FEWEST_PAIRS else None
+    return force, curvature, stress
 
 
 def _groups(frames: Sequence[Frame]) -> list[_Group]:
@@ -199,7 +209,10 @@ def _force_work(group: _Group) -> Floats:
 
 
 def _stress_work(group: _Group, start: int) -> Floats:
-    """Rows (ΔE less the forces' work, V σ_m tr, V tr, V s:; unlikeness; two frames), energies per atom."""
+    """Rows of strained pairs.
+
+    ΔE, V σ_m tr, V tr, V s: and the forces' work, per atom; farthest move, unlikeness, the two frames; -ΔF·Δx, |Δx|².
+    """
     stressed = _known(group.stresses)
     n = len(group.energies)
     a, b = np.triu_indices(n, 1) if n <= 60 else _nearest(group, 30)
@@ -208,16 +221,16 @@ def _stress_work(group: _Group, start: int) -> Floats:
     stride = 1 + 3 * group.fractional.shape[1] * int(use.sum()) // LARGEST_ARRAY
     a, b = a[use][::stride], b[use][::stride]
     ds, dh, move, strain = _paths(group, a, b)
-    use = (strain > 1e-4) & (strain < LARGEST_STRAIN) & (move < LARGEST_STRAINED_MOVE)
+    use = (strain > 1e-4) & (strain < LARGEST_STRAIN) & (move < LARGEST_MOVE)
     known = _known(group.forces)
     use &= (known[a] & known[b]) | (move < 1e-4)
     a, b, ds, dh = a[use], b[use], ds[use], dh[use]
-    rows = np.zeros((len(a), 7))
+    rows = np.zeros((len(a), 11))
     rows[:, 0] = group.energies[b] - group.energies[a]
     for end in (a, b):
         h = group.cells[end]
         force = np.nan_to_num(group.forces[end])
-        rows[:, 0] += 0.5 * np.einsum("pij,pij->p", force, ds @ h)
+        rows[:, 4] -= 0.5 * np.einsum("pij,pij->p", force, ds @ h)
         volume = np.abs(np.linalg.det(h))
         gradient = np.linalg.solve(h, dh)
         trace = np.trace(gradient, axis1=1, axis2=2)
@@ -227,8 +240,12 @@ def _stress_work(group: _Group, start: int) -> Floats:
         rows[:, 2] += 0.5 * volume * trace
         rows[:, 3] += 0.5 * volume * (total - mean * trace)
     rows /= group.fractional.shape[1]
-    rows[:, 4] = np.linalg.norm(np.linalg.solve(group.cells[a], dh), axis=(1, 2)) + move[use] / BOND
-    rows[:, 5], rows[:, 6] = start + a, start + b
+    rows[:, 5] = move[use]
+    rows[:, 6] = np.linalg.norm(np.linalg.solve(group.cells[a], dh), axis=(1, 2)) + move[use] / BOND
+    rows[:, 7], rows[:, 8] = start + a, start + b
+    dx = ds @ (0.5 * (group.cells[a] + group.cells[b]))
+    rows[:, 9] = -np.einsum("pij,pij->p", np.nan_to_num(group.forces[b] - group.forces[a]), dx)
+    rows[:, 10] = np.square(dx).sum(axis=(1, 2))
     return rows
 
 
@@ -252,19 +269,38 @@ def _unexplained(residual: Floats, difference: Floats) -> float:
     return float(np.median(np.abs(residual))) / typical if typical > 0 else 1.0
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """Coefficients of the four works, with standard errors, pairs that vary each, and what is unexplained."""
+
+    values: Floats
+    errors: Floats
+    pairs: list[int]
+    unexplained: float
+
+    def slope(self, term: int) -> Slope | None:
+        if self.pairs[term] < FEWEST_PAIRS or not np.isfinite(self.errors[term]):
+            return None
+        return Slope(float(self.values[term]), float(self.errors[term]), self.pairs[term], self.unexplained)
+
+
 def _slopes_of_stress(rows: Floats) -> StressSlopes | None:
-    """Huber regression of ΔE on the terms, hydrostatic and shear parts each only where the frames vary it."""
+    fit = _regress(rows)
+    if fit is None:
+        return None
+    return StressSlopes(fit.slope(0), float(fit.values[1]) / GPA, float(fit.errors[1]) / GPA, fit.slope(2))
+
+
+def _regress(rows: Floats) -> _Fit | None:
+    """Huber regression of ΔE on the four works, each only where the frames vary it."""
     rows = rows[np.abs(rows[:, 1:4]).max(axis=1) > 0] if len(rows) else rows
     if len(rows) < FEWEST_PAIRS:
         return None
-    n_frames = len(np.unique(rows[:, 5:]))
-    scale = np.abs(rows[:, 1:4]).max(axis=0)
+    n_frames = len(np.unique(rows[:, 7:9]))
+    scale = np.abs(rows[:, 1:5]).max(axis=0)
     varied = scale > 1e-7  # eV per atom: below it nothing can be learned
-    columns = np.flatnonzero(varied) + 1
+    design = rows[:, 1:5][:, varied] / scale[varied]
     weights = np.ones(len(rows))
-    design = rows[:, columns] / scale[columns - 1]
-    coefficients = np.zeros(len(columns))
-    residual = rows[:, 0]
     for _ in range(20):
         root = np.sqrt(weights)
         coefficients = np.linalg.lstsq(design * root[:, None], rows[:, 0] * root, rcond=1e-8)[0]
@@ -274,11 +310,8 @@ def _slopes_of_stress(rows: Floats) -> StressSlopes | None:
     # Pairs that share a frame are not independent: there are no more facts than frames.
     spread *= np.sqrt(max(1.0, len(rows) / n_frames))
     covariance = np.linalg.pinv((design * weights[:, None]).T @ design) * spread**2
-    value, error = np.zeros(3), np.full(3, np.inf)
-    value[columns - 1] = coefficients / scale[columns - 1]
-    error[columns - 1] = np.sqrt(np.diag(covariance)) / scale[columns - 1]
-    left = _unexplained(residual, rows[:, 0])
-    pairs = [int((np.abs(rows[:, 1 + k]) > 1e-3 * scale[k]).sum()) if varied[k] else 0 for k in range(3)]
-    hydrostatic = Slope(float(value[0]), float(error[0]), pairs[0], left) if pairs[0] >= FEWEST_PAIRS else None
-    shear = Slope(float(value[2]), float(error[2]), pairs[2], left) if pairs[2] >= FEWEST_PAIRS else None
-    return StressSlopes(hydrostatic, float(value[1]) / GPA, float(error[1]) / GPA, shear)
+    values, errors = np.zeros(4), np.full(4, np.inf)
+    values[varied] = coefficients / scale[varied]
+    errors[varied] = np.sqrt(np.diag(covariance)) / scale[varied]
+    pairs = [int((np.abs(rows[:, 1 + k]) > 1e-3 * scale[k]).sum()) if varied[k] else 0 for k in range(4)]
+    return _Fit(values, errors, pairs, _unexplained(residual, rows[:, 0]))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lab.core.frame import Frame
-from mlip_lab.data.consistency import Slope, compare
+from mlip_lab.data.consistency import Slope, StressSlopes, compare
 from mlip_lab.data.labels import NAMES, Labels
 from mlip_lab.data.report import Consistency, DataReport, LabelFound, StressConsistency
 from mlip_lab.data.scales import (
@@ -93,11 +93,7 @@ def judge(reading: Reading) -> DataReport:
         outliers=outliers,
         judgements=tuple(out.judgements),
         force_consistency=_consistency(slope),
-        stress_consistency=StressConsistency(
-            _consistency(stress.hydrostatic, stress.offset, stress.offset_error), _consistency(stress.shear)
-        )
-        if stress is not None
-        else None,
+        stress_consistency=_stress_consistency(stress),
         forces_trusted=out.forces_trusted,
         hydrostatic_stress_trusted=out.hydrostatic_trusted,
         shear_stress_trusted=out.shear_trusted,
@@ -115,6 +111,13 @@ def _consistency(slope: Slope | None, offset: float | None = None, error: float 
         return None
     known = offset is not None and error is not None and bool(np.isfinite([offset, error]).all())
     return Consistency(slope.slope, slope.error, slope.pairs, offset if known else None, error if known else None)
+
+
+def _stress_consistency(stress: StressSlopes | None) -> StressConsistency | None:
+    if stress is None:
+        return None
+    hydrostatic = _consistency(stress.hydrostatic, stress.offset, stress.offset_error)
+    return StressConsistency(hydrostatic, _consistency(stress.shear))
 
 
 def _largest_force(frame: Frame) -> float:

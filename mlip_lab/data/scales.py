@@ -148,7 +148,7 @@ def judge_forces(slope: Slope | None, frames: Sequence[Frame], out: Verdicts) ->
         out.add(about, None, "no frames close enough to each other to compare energies")
         return
     measured = f"ΔE is {_with_error(slope)} of their work over {slope.pairs} pairs of similar frames"
-    if abs(slope.slope - 1.0) < SAME:
+    if abs(slope.slope - 1.0) < SAME + min(slope.error, 0.1):
         out.forces_trusted = True
         out.add(about, True, measured)
         return

@@ -205,21 +205,23 @@ def beta_tin_energy(book: Book) -> None:
     book.put("beta_tin_c_over_a", 0.55 + 0.02 * float(y[place]), "", how)
 
 
-def phonons(book: Book, step: float = 0.02) -> None:
+def phonons(book: Book, step: float = 0.02, kspacing: float = 0.25) -> None:
     """Frequencies at Γ, X and L, all of which fit the 2×2×2 primitive supercell, by finite displacements.
 
     One atom is moved by ±`step` (Å) along x, y and z. Inversion at the bond centre exchanges the two atoms of the
-    primitive cell, so that D(q) = [[A, B], [B†, A*]] needs the forces from one of them only.
+    primitive cell, so that D(q) = [[A, B], [B†, A*]] needs the forces from one of them only. The mesh is denser
+    than the labels', which splits degenerate modes by several percent; `spread` tells what splitting is left.
     """
     cell = diamond(book.get("lattice_constant"), cubic=False)
     big = cell.repeat(2)
-    mesh = kpoint_mesh(big.cell.array, book.settings.kspacing)
+    dense = Book(replace(book.settings, kspacing=kspacing), book.store, book.store / "unused.json")
+    mesh = kpoint_mesh(big.cell.array, kspacing)
     constants = np.zeros((3, len(big), 3))
     for axis in range(3):
         for sign in (1.0, -1.0):
             moved = big.copy()
             moved.positions[0, axis] += sign * step
-            constants[axis] -= sign * book.point(moved, mesh).forces / (2.0 * step)
+            constants[axis] -= sign * dense.point(moved, mesh).forces / (2.0 * step)
     constants[:, 0] -= constants.sum(axis=1)  # acoustic sum rule
     # Reduced coordinates; shifts by half a reciprocal vector commute with the supercell's periodicity.
     points = {"gamma": (0.0, 0.0, 0.0), "x": (0.5, 0.5, 0.0), "l": (0.5, 0.0, 0.0)}

@@ -18,7 +18,7 @@ from mlip_lab.core.errors import DataError
 from mlip_lab.core.frame import Frame
 
 Floats = NDArray[np.float64]
-ENERGY_WEIGHT = 60.0  # Å: one eV/atom of energy error counts as much as this many eV/Å of force error
+ENERGY_WEIGHT = 80.0  # Å: one eV/atom of energy error counts as much as this many eV/Å of force error
 STRESS_WEIGHT = 10.0  # the same for the virial in eV/atom
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 

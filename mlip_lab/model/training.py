@@ -42,13 +42,13 @@ Floats = NDArray[np.float64]
 
 BATCH = 4  # frames
 LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 0.5
+WEIGHT_DECAY = 1.0
 LINEAR_SHARE = 0.3  # of the learning rate, for the linear terms
-ENERGY_WEIGHT = 4.0  # Å, of the error per atom against that of a force component
+ENERGY_WEIGHT = 3.0  # Å, of the error per atom against that of a force component
 STRESS_WEIGHT = 1.0  # of the virial error per atom in eV
 AVERAGING = 0.999
 VALIDATION = 0.05  # share of the frames
-ATOM_EPOCHS = 0.9e6  # atoms seen in all, which sets the number of epochs
+ATOM_EPOCHS = 3.0e6  # atoms seen in all, which sets the number of epochs
 EPOCHS = (30, 300)  # at least, at most
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 5.0

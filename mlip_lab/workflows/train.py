@@ -129,10 +129,7 @@ def train(
     potential = Potential(potential.config, potential.members, report, potential.posterior)
     if folder is not None:
         potential.save(folder)
-        for checkpoint in folder.glob("checkpoint*.safetensors"):
-            checkpoint.unlink()
-        for empty in folder.glob("member-*"):
-            empty.rmdir()
+        _clear_checkpoints(folder)
     return TrainingResult(potential, report, histories[0], tested or trained, trained)
 
 
@@ -191,7 +188,24 @@ def _fit(
     potential, history = fit_neural(
         config, data.frames, seed=seed, trusted=trusted, folder=place, identity=identity, progress=report
     )
-    return potential, dict(vars(history))
+    return potential, {
+        "epoch": [float(epoch) for epoch in range(1, len(history.train_energy) + 1)],
+        "train_energy_rmse_mev_per_atom": history.train_energy,
+        "validation_energy_rmse_mev_per_atom": history.validation_energy,
+        "train_forces_rmse_ev_per_ang": history.train_forces,
+        "validation_forces_rmse_ev_per_ang": history.validation_forces,
+    }
+
+
+def _clear_checkpoints(folder: Path) -> None:
+    """Remove what only an interrupted training needs, also what a kill in the middle of writing has left."""
+    places = [*folder.glob("member-*"), folder]
+    for place in places:
+        for checkpoint in (*place.glob("checkpoint*.safetensors"), *place.glob(".checkpoint*.safetensors")):
+            checkpoint.unlink()
+    for place in places[:-1]:
+        if not any(place.iterdir()):
+            place.rmdir()
 
 
 def _writable(out: str | Path) -> Path:

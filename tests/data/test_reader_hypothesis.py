@@ -134,7 +134,7 @@ def test_rubbish_lines_are_refused_in_words(content, suffix, tmp_path):
 
 @MANY
 @given(data=st.data())
-def test_a_damaged_byte_never_gives_other_numbers_silently_beyond_recognition(data, tmp_path):
+def test_damaged_bytes_are_read_or_refused_in_words(data, tmp_path):
     path = tmp_path / "cu.xyz"
     text = io.StringIO()
     write(text, copper()[:3], format="extxyz")
@@ -174,7 +174,7 @@ def test_a_label_is_a_finite_number_of_the_right_shape_or_is_refused(name, value
         assert found is None or (np.shape(found) == expected and np.isfinite(found).all())
 
 
-@MANY
+@FEW
 @given(
     place=st.sampled_from(["positions", "cell", "energy", "forces", "stress"]),
     bad=st.sampled_from([np.nan, np.inf, -np.inf, 1e200]),

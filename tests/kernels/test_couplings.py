@@ -1,0 +1,77 @@
+"""The invariants: unchanged by rotation and inversion, and the emitted code with its derivatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba import config
+from scipy.spatial.transform import Rotation
+
+from mlip_lab.kernels import couplings, generated
+from mlip_lab.kernels.harmonics import harmonics, legendre_factors
+
+pytestmark = pytest.mark.interpreted
+LMAX = 2 if config.DISABLE_JIT else 4
+
+
+def density(points, weights, lmax):
+    n = len(points)
+    y = np.empty(((lmax + 1) ** 2, n))
+    work, gradient = np.empty((2 * lmax + 8, n)), np.empty(((lmax + 1) ** 2, 3, n))
+    harmonics(n, np.ascontiguousarray(points.T), lmax, legendre_factors(lmax), work, y, gradient)
+    return y @ weights
+
+
+@pytest.mark.parametrize("body_order", [2, 3, 4, 5])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_invariant_to_rotation_and_inversion(rng, body_order, sign):
+    points = rng.normal(size=(6, 3))
+    points /= np.linalg.norm(points, axis=1)[:, None]
+    weights = rng.normal(size=(6, 3))
+    polynomials = couplings.invariants(LMAX, body_order)
+    before = couplings.evaluate(polynomials, density(points, weights, LMAX))
+    turned = sign * points @ Rotation.random(random_state=3).as_matrix().T
+    after = couplings.evaluate(polynomials, density(turned, weights, LMAX))
+    # sums of up to a hundred products of numbers of order ten
+    np.testing.assert_allclose(after, before, atol=1e-10 * np.abs(before).max())
+
+
+def test_number_of_invariants():
+    """One of body order 2, lmax + 1 of order 3, and the even triples that satisfy the triangle rule of order 4."""
+    assert len(couplings.invariants(4, 2)) == 1
+    assert len(couplings.invariants(4, 3)) == 6
+    triples = [
+        (a, b, c) for a in range(5) for b in range(a, 5) for c in range(b, 5) if c <= a + b and (a + b + c) % 2 == 0
+    ]
+    assert len(couplings.invariants(4, 4)) == 6 + len(triples) == 20
+
+
+def test_gaunt_coefficients_known():
+    """Mean of Y20 Y20 Y20 is 2√5/7, of Y10 Y10 Y20 is 2/√5, in the normalisation of mean square one."""
+    table = couplings.gaunt(2)
+    assert table[6, 6, 6] == pytest.approx(2 * np.sqrt(5) / 7, abs=1e-13)
+    assert table[2, 2, 6] == pytest.approx(2 / np.sqrt(5), abs=1e-13)
+    assert table[0, 3, 3] == pytest.approx(1, abs=1e-13)
+
+
+def test_emitted_code(rng):
+    module = generated.learning_module(LMAX, 4)
+    polynomials = couplings.invariants(LMAX, 4)
+    n_lm, n_b, c = (LMAX + 1) ** 2, len(polynomials), 3
+    a, t, db = rng.normal(size=(n_lm, c)), rng.normal(size=(n_lm, c)), rng.normal(size=(n_b, c))
+    b, slope, da, curve = np.empty((n_b, c)), np.empty((n_b, c)), np.empty((n_lm, c)), np.empty((n_lm, c))
+    module.invariants(a, b)
+    np.testing.assert_allclose(b, couplings.evaluate(polynomials, a), rtol=1e-12, atol=1e-12)
+    module.invariants_jvp(a, t, slope)
+    h = 1e-3
+    at = [couplings.evaluate(polynomials, a + k * h * t) for k in (-2, -1, 1, 2)]
+    # cubic polynomials: the fourth-order formula is exact up to rounding, 1e-16 / h
+    np.testing.assert_allclose(slope, (8 * (at[2] - at[1]) - (at[3] - at[0])) / (12 * h), atol=1e-10)
+    module.invariants_vjp(a, db, da)
+    assert np.sum(da * t) == pytest.approx(np.sum(db * slope), rel=1e-12)
+    module.invariants_hvp(a, db, t, curve)
+    plus, minus = np.empty_like(da), np.empty_like(da)
+    module.invariants_vjp(a + h * t, db, plus)
+    module.invariants_vjp(a - h * t, db, minus)
+    # the gradient is quadratic: central differences are exact up to rounding
+    np.testing.assert_allclose(curve, (plus - minus) / (2 * h), atol=1e-10)
