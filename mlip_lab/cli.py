@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mlip_lab import __version__
-from mlip_lab.core.errors import Cancelled, MlipError
+from mlip_lab.core.errors import Cancelled, DataError, MlipError
 from mlip_lab.core.files import write_bytes
 
 Answer = tuple[str, dict[str, Any]]  # for a person, for a program
@@ -165,6 +165,8 @@ def _inspect(chosen: argparse.Namespace, progress: ProgressLine) -> Answer:
     from mlip_lab.data.reader import inspect
 
     report = inspect(chosen.data)
+    if not report.usable:
+        raise DataError(f"{report}\nThese data cannot be trained on: {' '.join(report.problems)}")
     return str(report), report.to_dict()
 
 

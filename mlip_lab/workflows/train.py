@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,9 @@ def _fit(
     progress: Progress,
 ) -> tuple[Potential, dict[str, list[float]]]:
     trusted = data.report.hydrostatic_stress_trusted is not False
+    labelled = data.frames
+    if data.report.shear_stress_trusted is False:
+        labelled = tuple(replace(frame, stress=None) for frame in labelled)
 
     def report(done: int, total: int, /, **live: Any) -> None:
         progress(member * total + done, members * total, **live)
@@ -180,13 +183,13 @@ def _fit(
     if config.readout != "neural":
         from mlip_lab.model.exact import fit_exact
 
-        return fit_exact(config, data.frames, seed=seed, trusted=trusted, progress=report), {}
+        return fit_exact(config, labelled, seed=seed, trusted=trusted, progress=report), {}
     from mlip_lab.model.training import fit_neural
 
     place = folder if folder is None or members == 1 else folder / f"member-{member}"
     identity = hashlib.sha256(json.dumps([config.to_json(), data.hash, seed]).encode()).hexdigest()
     potential, history = fit_neural(
-        config, data.frames, seed=seed, trusted=trusted, folder=place, identity=identity, progress=report
+        config, labelled, seed=seed, trusted=trusted, folder=place, identity=identity, progress=report
     )
     return potential, {
         "epoch": [float(epoch) for epoch in range(1, len(history.train_energy) + 1)],

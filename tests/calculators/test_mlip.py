@@ -34,7 +34,9 @@ def crystal() -> Atoms:
 
 @pytest.fixture
 def molecule() -> Atoms:
-    return Atoms("OSiO", positions=[[0.0, 0.0, 0.0], [1.6, 0.1, 0.0], [2.1, 1.8, 0.2]])  # clear of where the repulsion ends
+    return Atoms(
+        "OSiO", positions=[[0.0, 0.0, 0.0], [1.6, 0.1, 0.0], [2.1, 1.8, 0.2]]
+    )  # clear of where the repulsion ends
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -200,6 +202,8 @@ def test_a_senseless_skin_is_refused(skin: Any) -> None:
 def test_an_atom_alone_has_the_energy_of_no_neighbours() -> None:
     potential = random_potential(1, "neural")
     alone = Atoms("O", calculator=potential.calculator())
-    apart = Atoms("O2", positions=[[0, 0, 0], [potential.config.cutoff + 1e-6, 0, 0]], calculator=potential.calculator())
+    apart = Atoms(
+        "O2", positions=[[0, 0, 0], [potential.config.cutoff + 1e-6, 0, 0]], calculator=potential.calculator()
+    )
     assert apart.get_potential_energy() == pytest.approx(2 * alone.get_potential_energy(), abs=1e-12)
     assert not alone.get_forces().any() and not apart.get_forces().any()

@@ -384,8 +384,8 @@ def test_three_hundred_frames_take_less_than_a_second(tmp_path):
 def test_shared_folders_are_readable(shared_data):
     for folder in ("acac", "agpd", "mlearn", "nbmotaw"):
         for file in sorted((shared_data / folder).glob("*.xyz")):
-            if file.name == "train.xyz":
-                continue  # 5282 frames: seconds
+            if file.name == "train.xyz" or file.name.startswith("test_MD"):
+                continue  # thousands of frames: seconds
             report = inspect(file)
             assert report.usable, file
             assert report.forces_trusted is not False, file

@@ -170,7 +170,10 @@ def test_transpose_and_adjoint(rng):
 def test_repulsion_known_values_and_smooth_ends():
     # two silicon nuclei at 0.5 Å, from the formula worked by hand: x = r/a with a = 0.4685/(2·14^0.23)
     a = 0.46850 / (2 * 14**0.23)
-    phi = sum(c * np.exp(-d * 0.5 / a) for c, d in [(0.18175, 3.1998), (0.50986, 0.94229), (0.28022, 0.4029), (0.02817, 0.20162)])
+    phi = sum(
+        c * np.exp(-d * 0.5 / a)
+        for c, d in [(0.18175, 3.1998), (0.50986, 0.94229), (0.28022, 0.4029), (0.02817, 0.20162)]
+    )
     assert zbl(0.5, 14.0, 14.0, 1.0, 1.6)[0] == pytest.approx(14.399645351950548 * 196 / 0.5 * phi, rel=1e-12)
     assert zbl(1.6, 14.0, 14.0, 1.0, 1.6) == (0.0, 0.0)
     for end in (1.0, 1.6):

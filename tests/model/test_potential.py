@@ -72,7 +72,10 @@ def test_invariance(rng, readout):
     turned = potential.evaluate(numbers, positions @ turn.T, cell @ turn.T, pbc)
     assert abs(turned.energy - before.energy) < 1e-10
     np.testing.assert_allclose(turned.forces, before.forces @ turn.T, atol=1e-10)
-    assert abs(potential.evaluate(numbers, positions + [3.1, -7.0, 0.4], cell, pbc).energy - before.energy) < 1e-10
+    assert (
+        abs(potential.evaluate(numbers, positions + np.array([3.1, -7.0, 0.4]), cell, pbc).energy - before.energy)
+        < 1e-10
+    )
     order = rng.permutation(6)
     assert abs(potential.evaluate(numbers[order], positions[order], cell, pbc).energy - before.energy) < 1e-10
     assert abs(potential.evaluate(numbers, -positions, -cell, pbc).energy - before.energy) < 1e-10

@@ -1,0 +1,82 @@
+"""The kernel readout: it learns what a linear one cannot, and knows how far it is off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlip_lab.core.frame import Frame
+from mlip_lab.data.reader import read_frames
+from mlip_lab.model.exact import fit_exact, predict_uncertain
+from mlip_lab.model.potential import Potential
+from tests.tiny import tiny_config, tiny_frames
+
+
+def scores(potential: Potential, frames: Sequence[Frame]) -> np.ndarray:
+    """Error over predicted standard deviation of every force component."""
+    found = [predict_uncertain(potential, frame) for frame in frames]
+    return np.concatenate(
+        [((one.forces - frame.forces) / one.forces_std).ravel() for one, frame in zip(found, frames, strict=True)]
+    )
+
+
+def force_error(potential: Potential, frames: Sequence[Frame]) -> float:
+    answers = [potential.evaluate(f.numbers, f.positions, f.cell, f.pbc).forces for f in frames]
+    return float(np.sqrt(np.mean([(a - f.forces) ** 2 for a, f in zip(answers, frames, strict=True)])))
+
+
+@pytest.mark.parametrize("readout", ["linear", "kernel"])
+def test_variances_are_calibrated(readout: str) -> None:
+    """68 % of the errors on fresh frames lie within one standard deviation, up to 10 points.
+
+    Twelve frames of 120 calibrate and 60 judge; by chance alone the share would be uncertain by 4 and 2 points.
+    """
+    potential = fit_exact(tiny_config(readout), tiny_frames(120, gold=1), seed=0)
+    share = np.mean(np.abs(scores(potential, tiny_frames(60, gold=1, seed=1))) < 1)
+    assert 0.58 < share < 0.78
+
+
+@pytest.mark.parametrize("readout", ["linear", "kernel"])
+def test_energies_are_as_far_off_as_said(readout: str) -> None:
+    potential = fit_exact(tiny_config(readout), tiny_frames(120, gold=1), seed=0)
+    fresh = tiny_frames(60, gold=1, seed=1)
+    found = [predict_uncertain(potential, frame) for frame in fresh]
+    score = np.array([(one.energy - f.energy / 4) / one.energy_std for one, f in zip(found, fresh, strict=True)])
+    # 60 energies, calibrated on a dozen: within a factor of two of the truth, which is what a mean of so few can say
+    assert 0.5 < np.sqrt(np.mean(score**2)) < 2.0
+
+
+def test_variances_are_calibrated_on_dft_silicon(shared_data: Path) -> None:
+    folder = shared_data / "mlearn"
+    if not folder.is_dir():
+        pytest.skip("the mlearn sets are not among the development data")
+    train = [frame for frame in read_frames(folder / "Si_train.xyz").frames if len(frame.numbers) <= 64][::6]
+    test = read_frames(folder / "Si_test.xyz").frames[::3]
+    potential = fit_exact(replace(tiny_config("kernel"), cutoff=5.0, n_points=60), train, seed=0)
+    assert 0.58 < np.mean(np.abs(scores(potential, test)) < 1) < 0.78
+
+
+def test_the_kernel_learns_more_than_its_linear_part() -> None:
+    train, test = tiny_frames(80), tiny_frames(20, seed=1)
+    wide = replace(tiny_config("kernel"), n_points=80)
+    linear, kernel = (fit_exact(config, train, seed=0) for config in (tiny_config("linear"), wide))
+    assert force_error(kernel, test) < 0.9 * force_error(linear, test)
+
+
+def test_more_points_than_environments_and_one_frame_only() -> None:
+    config = replace(tiny_config("kernel"), n_points=20, n_components=100)
+    for count in (1, 2):  # four atoms a frame
+        frames = tiny_frames(count)
+        potential = fit_exact(config, frames, seed=0)
+        assert force_error(potential, frames) < 0.05
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    frames = tiny_frames(8, gold=2)
+    one, again, other = (fit_exact(tiny_config("kernel"), frames, seed=seed).members[0] for seed in (1, 1, 2))
+    assert all(np.array_equal(one[name], again[name]) for name in one)
+    assert not np.array_equal(one["mixing"], other["mixing"])
