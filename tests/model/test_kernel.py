@@ -54,17 +54,20 @@ def test_variances_are_calibrated_on_dft_silicon(shared_data: Path) -> None:
     folder = shared_data / "mlearn"
     if not folder.is_dir():
         pytest.skip("the mlearn sets are not among the development data")
-    train = [frame for frame in read_frames(folder / "Si_train.xyz").frames if len(frame.numbers) <= 64][::6]
-    test = read_frames(folder / "Si_test.xyz").frames[::3]
+    train = read_frames(folder / "Si_train.xyz").frames[::2]
+    test = read_frames(folder / "Si_test.xyz").frames
     potential = fit_exact(replace(tiny_config("kernel"), cutoff=5.0, n_points=60), train, seed=0)
     assert 0.58 < np.mean(np.abs(scores(potential, test)) < 1) < 0.78
 
 
-def test_the_kernel_learns_more_than_its_linear_part() -> None:
-    train, test = tiny_frames(80), tiny_frames(20, seed=1)
-    wide = replace(tiny_config("kernel"), n_points=80)
-    linear, kernel = (fit_exact(config, train, seed=0) for config in (tiny_config("linear"), wide))
-    assert force_error(kernel, test) < 0.9 * force_error(linear, test)
+def test_the_kernel_learns_what_is_not_linear() -> None:
+    """On pair densities alone a linear readout is a pair potential; copper's binding is a curved function of them."""
+    train, test = tiny_frames(80, rattle=0.2), tiny_frames(20, seed=1, rattle=0.2)
+    pairs = replace(tiny_config("linear"), body_order=2)
+    linear, kernel = (
+        fit_exact(config, train, seed=0) for config in (pairs, replace(pairs, readout="kernel", n_points=80))
+    )
+    assert force_error(kernel, test) < 0.8 * force_error(linear, test)
 
 
 def test_more_points_than_environments_and_one_frame_only() -> None:
