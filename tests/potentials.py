@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import config as numba_config
 
 from mlip_lab.kernels.couplings import invariants
 from mlip_lab.model.config import PotentialConfig
@@ -20,7 +19,7 @@ def random_config(n_species: int, readout: str, cutoff: float = 3.5) -> Potentia
         cutoff=cutoff,
         n_radial=4,
         n_pair=6,
-        lmax=2 if numba_config.DISABLE_JIT else 3,
+        lmax=2,
         n_channels=3,
         readout=readout,
         n_hidden=5,

@@ -15,7 +15,7 @@ from mlip_lab.model.config import PotentialConfig
 
 # lmax and body order of tests/potentials.py: the kernels are compiled once for both
 CONFIG = PotentialConfig(
-    cutoff=4.0, n_radial=4, n_pair=6, lmax=3, n_channels=3, n_hidden=6, n_points=12, n_components=6
+    cutoff=4.0, n_radial=4, n_pair=6, lmax=2, n_channels=3, n_hidden=6, n_points=12, n_components=6
 )
 
 

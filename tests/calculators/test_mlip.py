@@ -27,7 +27,7 @@ def crystal() -> Atoms:
     """Four atoms of two elements, low symmetry, in a cell that is smaller than the cutoff of 3.5 Å."""
     atoms = bulk("Si", crystalstructure="fcc", a=3.4, cubic=True)
     atoms.numbers[:] = [8, 14, 8, 8]
-    atoms.set_cell(atoms.cell.array + [[0.0, 0.3, 0.0], [0.1, 0.0, 0.2], [0.0, 0.0, 0.1]], scale_atoms=True)
+    atoms.set_cell(atoms.cell.array + np.array([[0.0, 0.3, 0.0], [0.1, 0.0, 0.2], [0.0, 0.0, 0.1]]), scale_atoms=True)
     atoms.rattle(0.1, seed=1)
     return atoms
 

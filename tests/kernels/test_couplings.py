@@ -75,3 +75,38 @@ def test_emitted_code(rng):
     module.invariants_vjp(a - h * t, db, minus)
     # the gradient is quadratic: central differences are exact up to rounding
     np.testing.assert_allclose(curve, (plus - minus) / (2 * h), atol=1e-10)
+
+
+@pytest.mark.parametrize("body_order", [2, 3, 4, 5])
+def test_emitted_text_of_every_body_order(rng, body_order):
+    """The text itself, run as plain Python: values, and the three derivatives by their definitions."""
+    module: dict = {"njit": lambda **_: lambda function: function, "FAST": None}
+    exec(couplings.source(2, body_order), module)
+    polynomials, c = couplings.invariants(2, body_order), 2
+    n_b = len(polynomials)
+    a, t, db = rng.normal(size=(9, c)), rng.normal(size=(9, c)), rng.normal(size=(n_b, c))
+    b, slope, da, curve = np.empty((n_b, c)), np.empty((n_b, c)), np.empty((9, c)), np.empty((9, c))
+    module["invariants"](a, b)
+    np.testing.assert_allclose(b, couplings.evaluate(polynomials, a), rtol=1e-12, atol=1e-12)
+    h = 1e-3
+    at = {k: couplings.evaluate(polynomials, a + k * h * t) for k in (-2, -1, 1, 2)}
+    module["invariants_jvp"](a, t, slope)
+    # degree four at most: the fourth-order formula is exact up to rounding, 1e-16 / h times values of up to 1e3
+    np.testing.assert_allclose(slope, (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * h), atol=1e-9)
+    module["invariants_vjp"](a, db, da)
+    assert np.sum(da * t) == pytest.approx(np.sum(db * slope), rel=1e-11)
+    module["invariants_hvp"](a, db, t, curve)
+    pulled = {}
+    for k in (-2, -1, 1, 2):
+        pulled[k] = np.empty((9, c))
+        module["invariants_vjp"](a + k * h * t, db, pulled[k])
+    wanted = (8 * (pulled[1] - pulled[-1]) - (pulled[2] - pulled[-2])) / (12 * h)
+    np.testing.assert_allclose(curve, wanted, atol=1e-9)
+
+
+def test_body_order_five_is_the_products_of_order_three(rng):
+    a = rng.normal(size=(9, 2))
+    b = couplings.evaluate(couplings.invariants(2, 5), a)
+    power = b[1:4]
+    products = [power[l] * power[k] for l in range(3) for k in range(l, 3)]
+    np.testing.assert_allclose(b[-6:], products, rtol=1e-12)
