@@ -80,16 +80,24 @@ def _module(lmax: int, body_order: int, templates: tuple[str, ...]) -> ModuleTyp
         return module
 
 
+def _ours(folder: Path) -> bool:
+    """Whether nobody else can write to the folder, since what lies in it is about to be run."""
+    about = folder.stat()
+    return about.st_uid == os.getuid() and not about.st_mode & 0o002
+
+
 def _written(name: str, lmax: int, body_order: int, templates: tuple[str, ...]) -> Path:
     for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"mlip_lab-{os.getuid()}"):
         path = folder / f"{name}.py"
-        if path.exists():
-            return path
         n_invariants = len(couplings.invariants(lmax, body_order))
         parts = [f"LMAX = {lmax}\nN_INVARIANTS = {n_invariants}\n\n", couplings.source(lmax, body_order)]
         parts += [(_FOLDER / "templates" / f"{part}.py.txt").read_text() for part in templates]
         try:
-            write_bytes(path, (_HEADER + "\n\n".join(parts)).encode())
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _ours(folder):
+                continue
+            if not path.exists():
+                write_bytes(path, (_HEADER + "\n\n".join(parts)).encode())
         except (InputError, OSError):
             continue
         return path

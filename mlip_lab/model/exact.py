@@ -113,8 +113,11 @@ def calibration(solution: Solution, left_out: Sequence[Rows]) -> Floats:
     for rows in left_out:
         error = np.abs(rows.x @ solution.weights - rows.y)
         std = np.sqrt(np.sum((rows.x @ solution.root) ** 2, axis=1) + (solution.noise / rows.weight) ** 2)
-        for value, s, weight in zip(error, std, rows.weight, strict=True):
-            scores[0 if weight > 1.0 else 1].append(float(value / s))
+        # a force that is zero by symmetry is right whatever the weights are, and says nothing
+        telling = np.abs(rows.x).max(axis=1, initial=0.0) > 1e-9
+        for part, weight in enumerate((ENERGY_WEIGHT, 1.0)):
+            chosen = telling & (rows.weight == weight)
+            scores[part].extend((error[chosen] / std[chosen]).tolist())
     return np.array([np.quantile(part, 0.6827) if part else 1.0 for part in scores])
 
 

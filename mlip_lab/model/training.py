@@ -12,6 +12,7 @@ checkpoint, and the order of frames in an epoch depends on seed and epoch alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -331,6 +332,7 @@ def _save(trainer: _Trainer, state: Progressed, folder: Path, identity: str) -> 
     for index, moments in trainer.optimizer.state_dict()["state"].items():
         arrays |= {f"optimizer.{index}.{name}": np.atleast_1d(value.numpy()) for name, value in moments.items()}
     about = {
+        "sha256": _digest(arrays),
         "identity": identity,
         "epoch": state.epoch,
         "best_loss": state.best_loss,
@@ -340,6 +342,14 @@ def _save(trainer: _Trainer, state: Progressed, folder: Path, identity: str) -> 
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata={"state": json.dumps(about)}
     )
     write_bytes(folder / CHECKPOINT, packed)
+
+
+def _digest(arrays: dict[str, Floats]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
 
 
 def _restore(trainer: _Trainer, folder: Path | None, identity: str) -> Progressed | None:
@@ -352,9 +362,12 @@ def _restore(trainer: _Trainer, folder: Path | None, identity: str) -> Progresse
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = json.loads(header["__metadata__"]["state"])
         history = History(**about["history"])
+        known, epoch, best_loss = about["identity"], int(about["epoch"]), float(about["best_loss"])
+        if _digest({name: array.numpy() for name, array in arrays.items()}) != about["sha256"]:
+            raise ValueError("its numbers are not those that were written")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise FileFormatError(f"{path} is damaged: {error}. Delete it to train from the start.") from error
-    if about["identity"] != identity:
+    if known != identity:
         raise InputError(
             f"{path} belongs to another training (other data, preset or seed). Choose another folder, or delete it."
         )
@@ -372,4 +385,4 @@ def _restore(trainer: _Trainer, folder: Path | None, identity: str) -> Progresse
         trainer.optimizer.load_state_dict({**content, "state": moments})
     except (RuntimeError, ValueError, KeyError) as error:
         raise FileFormatError(f"{path} is damaged: {error}. Delete it to train from the start.") from error
-    return Progressed(int(about["epoch"]), part("average"), part("best"), float(about["best_loss"]), history)
+    return Progressed(epoch, part("average"), part("best"), best_loss, history)
