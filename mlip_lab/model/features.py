@@ -17,6 +17,7 @@ from mlip_lab.model.linear import Rows, labelled_rows
 from mlip_lab.model.structures import Structure, geometry
 
 Floats = NDArray[np.float64]
+RADIAL_DECAY = 0.35  # of mixing coefficients, per order of the radial polynomial
 # What a readout makes of features (n, F) and their slopes (n_pairs, 3, F): other features and slopes.
 Extension = Callable[[Structure, Floats, Floats], tuple[Floats, Floats]]
 
@@ -34,7 +35,7 @@ def n_features(config: PotentialConfig) -> tuple[int, int]:
 def smooth_mixing(config: PotentialConfig, rng: np.random.Generator) -> Floats:
     """Random radial channels that decay with the order of the polynomial, (S, lmax+1, S·n_radial, C), normalised."""
     s, c = config.n_species, config.n_channels
-    decay = np.tile(np.exp(-0.35 * np.arange(config.n_radial)), s)
+    decay = np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), s)
     mixing = rng.normal(size=(s, config.lmax + 1, s * config.n_radial, c)) * decay[:, None]
     return np.asarray(mixing / np.linalg.norm(mixing, axis=2, keepdims=True))
 

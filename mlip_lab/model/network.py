@@ -17,11 +17,10 @@ from torch import nn
 from mlip_lab.kernels import generated
 from mlip_lab.model.bridge import Invariants, Mechanics
 from mlip_lab.model.config import PotentialConfig
-from mlip_lab.model.features import n_features, n_invariants
+from mlip_lab.model.features import RADIAL_DECAY, n_features, n_invariants
 from mlip_lab.model.structures import Structure, project
 
 Floats = NDArray[np.float64]
-RADIAL_DECAY = 0.35  # per radial order
 
 
 @dataclass(frozen=True, eq=False)
