@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlip_lab.data.label import label_frames as label
     from mlip_lab.data.reader import inspect, read_frames
     from mlip_lab.dynamics.md import md
+    from mlip_lab.lab.lab import Lab
     from mlip_lab.model.files import load
     from mlip_lab.model.potential import Potential
     from mlip_lab.properties.elastic import elastic
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Lab",
     "Potential",
     "__version__",
     "elastic",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Lab": ("mlip_lab.lab.lab", "Lab"),
     "Potential": ("mlip_lab.model.potential", "Potential"),
     "elastic": ("mlip_lab.properties.elastic", "elastic"),
     "equation_of_state": ("mlip_lab.properties.equation_of_state", "equation_of_state"),

@@ -1,4 +1,4 @@
-"""The command `mlip-lab`: demo, train, inspect, label, warm.
+"""The command `mlip-lab`: demo, train, inspect, label, lab, warm.
 
 Answers go to standard output, progress and errors to standard error. With `--json` the last line of standard output
 is one JSON object. Exit code 2 says that the input or the calculation was no good, 130 that it was stopped.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mlip_lab import __version__
-from mlip_lab.core.errors import Cancelled, DataError, MlipError
+from mlip_lab.core.errors import Cancelled, DataError, InputError, MlipError
 from mlip_lab.core.files import write_bytes
 
 Answer = tuple[str, dict[str, Any]]  # for a person, for a program
@@ -69,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     label.add_argument("--with", dest="settings", type=Path, required=True, help="settings, a TOML file")
     label.add_argument("--out", type=Path, required=True, help="labelled file to write (.xyz)")
     label.set_defaults(kept=lambda chosen: "Finished labels are kept; the same command computes the missing ones.")
+
+    lab = _command(commands, "lab", _lab, "Open the notebooks in JupyterLab, or the first as a page without code.")
+    lab.add_argument("--folder", type=Path, default=Path("mlip_lab_notebooks"), help="folder (default: %(default)s)")
+    lab.add_argument("--page", action="store_true", help="the welcome as a page without code, by Voila")
+    lab.add_argument("--no-browser", action="store_true", help="start no browser; the address is printed")
+    lab.add_argument("--port", type=int, help="port to listen on (default: the server's)")
+    lab.add_argument("more", nargs="*", metavar="-- option", help="further options of JupyterLab or Voila")
+    lab.set_defaults(kept=lambda chosen: f"The notebooks are in {chosen.folder}.")
 
     _command(commands, "warm", _warm, "Compile the kernels of the packaged potentials, so that first use is quick.")
     return parser
@@ -182,6 +190,19 @@ def _label(chosen: argparse.Namespace, progress: ProgressLine) -> Answer:
         "failed": [{"frame": index, "reason": reason} for index, reason in report.failed],
     }
     return str(report), record
+
+
+def _lab(chosen: argparse.Namespace, progress: ProgressLine) -> Answer:
+    from mlip_lab.workflows.notebooks import copy_notebooks, open_lab, open_page
+
+    if chosen.port is not None and not 0 < chosen.port < 65536:
+        raise InputError(f"--port: expected 1 to 65535, got {chosen.port}.")
+    copies = copy_notebooks(chosen.folder)
+    print(copies, file=sys.stderr)
+    show = open_page if chosen.page else open_lab
+    show(copies.folder, port=chosen.port, browser=not chosen.no_browser, more=chosen.more)
+    record = {"folder": str(copies.folder), "copied": copies.copied, "kept": copies.kept, "changed": copies.changed}
+    return f"Ended. The notebooks are in {copies.folder}.", record
 
 
 def _warm(chosen: argparse.Namespace, progress: ProgressLine) -> Answer:

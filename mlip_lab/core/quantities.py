@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
+from mlip_lab.core.checks import as_integer
 from mlip_lab.core.errors import InputError
 
 P = ParamSpec("P")
@@ -29,15 +30,21 @@ class Quantity:
         low: Smallest allowed value.
         high: Largest allowed value.
         open_low: Whether `low` itself is excluded.
+        whole: Whether only whole numbers are allowed.
     """
 
     unit: str
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
+    whole: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Raise InputError unless `value` is a finite number within the range."""
+        if self.whole:
+            low, high = (int(end) if math.isfinite(end) else None for end in (self.low, self.high))
+            as_integer(name, value, low=low, high=high)
+            return
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
             raise InputError(f"{name}: expected {self.described()}, got {value!r}.")
         number = float(value)
@@ -46,12 +53,18 @@ class Quantity:
 
     def described(self) -> str:
         """The range in words."""
-        words = f"a number in {self.unit}" if self.unit else "a number"
+        number = "a whole number" if self.whole else "a number"
+        words = f"{number} in {self.unit}" if self.unit else number
         if math.isfinite(self.low):
             words += f" {'above' if self.open_low else 'of at least'} {self.low:g}"
         if math.isfinite(self.high):
             words += f"{' and' if math.isfinite(self.low) else ''} at most {self.high:g}"
         return words
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Marks a parameter that takes labelled structures: the name of a packaged set, a file or a folder."""
 
 
 Cutoff = Annotated[float, Quantity("Å", low=0.5, high=20.0)]
@@ -61,6 +74,8 @@ Friction = Annotated[float, Quantity("1/ps", low=0.0, high=1e5)]
 Strain = Annotated[float, Quantity("", low=0.0, high=0.1, open_low=True)]
 Force = Annotated[float, Quantity("eV/Å", low=0.0, high=100.0, open_low=True)]
 Pressure = Annotated[float, Quantity("GPa", low=-1000.0, high=1000.0)]
+Count = Annotated[int, Quantity("", low=1, whole=True)]
+Seed = Annotated[int, Quantity("", low=0, high=2**63 - 1, whole=True)]
 
 
 def quantities(function: Callable[..., Any]) -> dict[str, Quantity]:

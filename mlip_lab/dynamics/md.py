@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mlip_lab.core.checks import as_floats, as_integer, one_of
 from mlip_lab.core.errors import CalculationError, Cancelled, InputError
 from mlip_lab.core.progress import Progress, silent
-from mlip_lab.core.quantities import Friction, Temperature, TimeStep, validated
+from mlip_lab.core.quantities import Count, Friction, Seed, Temperature, TimeStep, validated
 from mlip_lab.core.units import BOLTZMANN, FEMTOSECOND
 from mlip_lab.dynamics.engines import Engine, Scheme, make_engine
 from mlip_lab.dynamics.momenta import degrees_of_freedom, draw_momenta, inverse_masses
@@ -41,7 +41,7 @@ def md(
     atoms: Atoms,
     calculator: Any,
     *,
-    steps: int,
+    steps: Count,
     time_step: TimeStep = 1.0,
     ensemble: Ensemble = "nve",
     temperature: Temperature | None = None,
@@ -49,8 +49,8 @@ def md(
     initial_temperature: Temperature | None = None,
     exact_temperature: bool = False,
     fix_center_of_mass: bool = True,
-    seed: int = 0,
-    sample_every: int = 10,
+    seed: Seed = 0,
+    sample_every: Count = 10,
     trajectory: str | Path | None = None,
     progress: Progress = silent,
 ) -> MDResult:
@@ -80,7 +80,8 @@ def md(
         trajectory: A new .extxyz, .xyz or .traj file. Whole frames reach the disk about every second and survive a
             kill. Only .traj keeps all digits for a run to continue from.
         progress: Called about five times a second with steps done, steps in all, and `time` (fs), `temperature` (K),
-            `potential`, `kinetic`, `total` and `conserved` (eV). If it raises Cancelled, the part done is returned.
+            `potential`, `kinetic`, `total` and `conserved` (eV), `positions` (Å, (n_atoms, 3)) and `so_far`, a function
+            that gives the part done as an MDResult. If it raises Cancelled, the part done is returned.
 
     Returns:
         Energies, sampled positions and the last state.
@@ -89,9 +90,6 @@ def md(
         InputError: If an argument cannot be used.
         CalculationError: If the calculator fails or the motion blows up. The frames before are in `trajectory`.
     """
-    steps = as_integer("steps", steps, low=1)
-    sample_every = as_integer("sample_every", sample_every, low=1)
-    seed = as_integer("seed", seed, low=0, high=2**63 - 1)
     _check_ensemble(ensemble, temperature)
     start = _checked(atoms, calculator)
     step = as_integer(f"atoms.info[{STEP_KEY!r}]", start.info.get(STEP_KEY, 0), low=0)
@@ -204,23 +202,29 @@ class _Run:
                 kinetic=kinetic,
                 total=total,
                 conserved=total - float(self.heat[: self.done + 1].sum()),
+                positions=self.engine.positions.copy(),
+                so_far=self._so_far,
             )
         except Cancelled:
             return False
         return True
 
-    def _result(self) -> MDResult:
+    def _so_far(self) -> MDResult:
+        """The part done. It may be asked for on another thread: the arrays grow, what is in them stays."""
+        return self._result(whole=False)
+
+    def _result(self, *, whole: bool = True) -> MDResult:
         n = self.done + 1
         n_samples = self.done // self.sample_every + 1
         times: Floats = np.arange(n, dtype=np.float64) * (self.scheme.time_step / FEMTOSECOND)
         return MDResult(
             times=times,
-            potential_energy=self.potential[:n].copy(),
-            kinetic_energy=self.kinetic[:n].copy(),
+            potential_energy=self.potential[:n].copy() if whole else self.potential[:n],
+            kinetic_energy=self.kinetic[:n].copy() if whole else self.kinetic[:n],
             heat=np.cumsum(self.heat[:n]),
             force_square=self.square[:n] * FEMTOSECOND**2,
             sample_times=times[:: self.sample_every].copy(),
-            positions=self.samples[:n_samples].copy() if self.done < self.steps else self.samples,
+            positions=self.samples[:n_samples].copy() if whole and self.done < self.steps else self.samples[:n_samples],
             atoms=self._state(),
             degrees_of_freedom=self.degrees_of_freedom,
             stopped=self.done < self.steps,

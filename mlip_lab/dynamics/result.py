@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from mlip_lab.core.errors import InputError
+from mlip_lab.core.late import plotted
 from mlip_lab.core.quantities import Quantity, validated
 from mlip_lab.core.units import BOLTZMANN
 from mlip_lab.dynamics import statistics
@@ -45,6 +47,37 @@ class MDResult:
     atoms: Atoms
     degrees_of_freedom: int
     stopped: bool
+
+    def plot(self) -> Any:
+        """Temperature, energies and g(r) as a matplotlib Figure."""
+        return plotted("md", "overview", self)
+
+    def then(self, later: MDResult) -> MDResult:
+        """This run and the one that `md(self.atoms, ...)` made from its end, as one run.
+
+        Samples stay at the times they were taken: a run that was stopped between two goes on counting from there.
+
+        Raises:
+            InputError: If the two are not of the same atoms.
+        """
+        if not np.array_equal(self.atoms.numbers, later.atoms.numbers):
+            raise InputError("later: expected a run of the same atoms, got one of others.")
+
+        def joined(mine: Floats, theirs: Floats) -> Floats:
+            return np.concatenate([mine, theirs[1:]])
+
+        return MDResult(
+            times=joined(self.times, self.times[-1] + later.times),
+            potential_energy=joined(self.potential_energy, later.potential_energy),
+            kinetic_energy=joined(self.kinetic_energy, later.kinetic_energy),
+            heat=joined(self.heat, self.heat[-1] + later.heat),
+            force_square=joined(self.force_square, later.force_square),
+            sample_times=joined(self.sample_times, self.times[-1] + later.sample_times),
+            positions=np.concatenate([self.positions, later.positions[1:]]),
+            atoms=later.atoms,
+            degrees_of_freedom=later.degrees_of_freedom,
+            stopped=later.stopped,
+        )
 
     @property
     def total_energy(self) -> Floats:

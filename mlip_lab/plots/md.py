@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.visualize.plot import plot_atoms
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlip_lab.dynamics.md import MDResult
 from mlip_lab.plots.style import OTHER, OURS, QUIET, REFERENCE, describe, legend, new_figure, rounded
 from mlip_lab.properties.radial_distribution import RadialDistribution
+from mlip_lab.properties.radial_distribution import radial_distribution as count_pairs
 
 
 def energies(run: MDResult) -> Figure:
@@ -34,6 +36,60 @@ def energies(run: MDResult) -> Figure:
     legend(below)
     words = f"The conserved energy of {atoms} atoms drifts by {rounded(slope.value, slope.error)} eV/atom/ns"
     return describe(figure, f"{words} while potential and kinetic energy fluctuate.")
+
+
+POINTS = 2000  # per curve; more cannot be told apart and take long to draw
+STRUCTURES = 12  # samples that g(r) is made of: enough to be smooth, few enough to be drawn while a run goes on
+
+
+def overview(run: MDResult) -> Figure:
+    """Temperature, energies, conserved energy and g(r) of a run, or of the part of a run that is done."""
+    figure, axes = new_figure(2, 2, size=(8.0, 5.2))
+    heat, energy, conserved, structure = axes.flat
+    step = max(1, len(run.times) // POINTS)
+    picoseconds, atoms = run.times[::step] / 1000, len(run.atoms)
+    counts = np.arange(1, len(run.times) + 1)
+    for ax, values, name in (
+        (heat, run.temperature, "temperature (K)"),
+        (
+            conserved,
+            1e6 * (run.conserved_energy - run.conserved_energy[0]) / atoms,
+            "conserved energy,\nchange (µeV/atom)",
+        ),
+    ):
+        mean = np.cumsum(values) / counts
+        ax.plot(picoseconds, values[::step], color=OURS, lw=0.6, alpha=0.6, label="each step")
+        ax.plot(picoseconds, mean[::step], color=REFERENCE, lw=1.4, label="running mean")
+        ax.set_ylabel(name)
+    for values, color, name in ((run.potential_energy, OURS, "potential"), (run.kinetic_energy, OTHER, "kinetic")):
+        energy.plot(picoseconds, 1000 * (values - values[0])[::step] / atoms, color=color, lw=0.8, label=name)
+    energy.set_ylabel("change of energy\n(meV/atom)")
+    for ax in (heat, energy, conserved):
+        ax.set_xlabel("time (ps)")
+        legend(ax)
+    _structure(structure, run)
+    words = f"After {run.times[-1] / 1000:.3g} ps the temperature is {run.temperature[-1]:.0f} K"
+    if len(run.times) > 40:
+        found = run.mean_temperature()
+        words += f", {rounded(found.value, found.error)} K on average"
+    return describe(figure, f"{words}; {atoms} atoms.")
+
+
+def _structure(ax: Axes, run: MDResult) -> None:
+    """g(r) over the later half of what was sampled; the height of the atoms over time where there is no density."""
+    later = run.positions[len(run.positions) // 2 :]
+    if not run.atoms.pbc.all():
+        spread = np.linalg.norm(run.positions - run.positions[0], axis=2).mean(axis=1)
+        ax.plot(run.sample_times / 1000, spread, color=OURS, lw=1.2)
+        ax.set_xlabel("time (ps)")
+        ax.set_ylabel("mean distance from\nthe start (Å)")
+        return
+    found = count_pairs(run.atoms, later[:: max(1, len(later) // STRUCTURES)], radius=6.0, bins=120)
+    ax.plot(found.distances, found.values, color=OURS, lw=1.4)
+    ax.axhline(1, color=QUIET, lw=0.8, ls=":")
+    ax.set_xlim(0, 6.0)
+    ax.set_xlabel("distance (Å)")
+    ax.set_ylabel("g(r)")
 
 
 def temperature(run: MDResult) -> Figure:

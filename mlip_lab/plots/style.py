@@ -6,6 +6,7 @@ No pyplot and no global settings: figures are made one by one and may be drawn o
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread, imsave
 from numpy.typing import NDArray
 
+DRAWING = threading.RLock()  # matplotlib's fonts and text are not made for two threads at once
+
 OURS = "#0072B2"  # blue
 OTHER = "#D55E00"  # vermilion
 REFERENCE = "#000000"  # open circles
@@ -23,6 +26,13 @@ QUIET = "#6E6E6E"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6E6E6E")
 MARKERS = ("o", "s", "^", "v", "D", "P", "X")
 BAND = 0.2  # opacity of an uncertainty
+
+
+class Picture(Figure):
+    """A figure that a notebook shows as it is, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
 
 
 def new_figure(
@@ -36,7 +46,7 @@ def new_figure(
         size: Width and height in inches.
         **grid: Passed to Figure.subplots.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Picture(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **grid)
     for ax in axes.flat:
         dress(ax)
@@ -79,7 +89,8 @@ def description(figure: Figure) -> str:
 def png(figure: Figure, dpi: int = 120) -> bytes:
     """The figure as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    with DRAWING:
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     return buffer.getvalue()
 
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
-from mlip_lab.plots.style import OTHER, OURS, QUIET, REFERENCE, describe, kind_styles, legend, new_figure
+from mlip_lab.plots.style import (
+    OTHER,
+    OURS,
+    QUIET,
+    REFERENCE,
+    Picture,
+    describe,
+    dress,
+    kind_styles,
+    legend,
+    new_figure,
+)
 from mlip_lab.workflows.errors import Predicted, energy_pairs, force_pairs, rmse, stress_pairs
 
 Pairs = Callable[[Sequence[Predicted]], NDArray[np.float64]]
@@ -34,6 +46,30 @@ def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
             "energy_rmse_mev_per_atom" or "forces_rmse_ev_per_ang". What is missing is left out.
     """
     figure, axes = new_figure(1, 2, size=(8.0, 3.2))
+    return describe(figure, _draw_curves(axes, history))
+
+
+def parity(predictions: Sequence[Predicted]) -> Figure:
+    """Predictions against labels for energy, forces and stress, coloured by kind, with what is left below."""
+    figure, axes = new_figure(2, 3, size=(11.0, 5.4), height_ratios=(3, 1), sharex="col")
+    return describe(figure, _draw_parity(figure, axes, predictions))
+
+
+def overview(predictions: Sequence[Predicted], history: Mapping[str, Sequence[float]]) -> Figure:
+    """Predictions against labels, and below how the errors fell while the potential learned."""
+    if not history:
+        return parity(predictions)
+    figure = Picture(figsize=(11.0, 8.6), layout="constrained")
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(5.4, 3.2))[:, 0]
+    axes = above.subplots(2, 3, squeeze=False, height_ratios=(3, 1), sharex="col")
+    curves = below.subplots(1, 2, squeeze=False)
+    for ax in (*axes.flat, *curves.flat):
+        dress(ax)
+    words = _draw_parity(above, axes, predictions)
+    return describe(figure, f"{words} {_draw_curves(curves, history)}")
+
+
+def _draw_curves(axes: NDArray[Any], history: Mapping[str, Sequence[float]]) -> str:
     words = []
     for ax, (name, label) in zip(axes.flat, CURVES, strict=True):
         for part, color, style in (("train", OURS, "--"), ("validation", OTHER, "-")):
@@ -54,12 +90,10 @@ def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
         else:
             ax.text(0.5, 0.5, "solved in one step", ha="center", color=QUIET, transform=ax.transAxes)
         legend(ax)
-    return describe(figure, "Learning curve. " + ("; ".join(words) or "The fit was solved in one step") + ".")
+    return "Learning curve. " + ("; ".join(words) or "The fit was solved in one step") + "."
 
 
-def parity(predictions: Sequence[Predicted]) -> Figure:
-    """Predictions against labels for energy, forces and stress, coloured by kind, with what is left below."""
-    figure, axes = new_figure(2, 3, size=(11.0, 5.4), height_ratios=(3, 1), sharex="col")
+def _draw_parity(figure: Figure | SubFigure, axes: NDArray[Any], predictions: Sequence[Predicted]) -> str:
     kinds = list(dict.fromkeys(p.frame.kind or "unnamed" for p in predictions))
     styles = kind_styles(kinds)
     words = []
@@ -84,7 +118,7 @@ def parity(predictions: Sequence[Predicted]) -> Figure:
         markerscale=1.6,
     )
     found = ", ".join(words) or "no labels"
-    return describe(figure, f"Predictions against DFT on {len(predictions)} frames; root mean square errors: {found}.")
+    return f"Predictions against DFT on {len(predictions)} frames; root mean square errors: {found}."
 
 
 def _finish(above: Axes, below: Axes, name: str, unit: str, error_unit: str, error: float | None) -> None:

@@ -12,6 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from mlip_lab.core.errors import CalculationError, InputError
+from mlip_lab.core.late import plotted
 from mlip_lab.core.progress import Progress, silent
 from mlip_lab.core.quantities import Force, Strain, validated
 from mlip_lab.properties.attach import attached, largest_force, stress_of
@@ -66,6 +67,10 @@ class ElasticResult:
     asymmetry: float
     stress: NDArray[np.float64]
     max_force: float
+
+    def plot(self, **options: Any) -> Any:
+        """The result as a matplotlib Figure; options as in `mlip_lab.plots.elastic.elastic`."""
+        return plotted("elastic", "elastic", self, **options)
 
     @property
     def constants(self) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ from ase import Atoms
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
-from mlip_lab.core.checks import as_integer
 from mlip_lab.core.errors import CalculationError
+from mlip_lab.core.late import plotted
 from mlip_lab.core.progress import Progress, silent
 from mlip_lab.core.quantities import Force, Quantity, validated
 from mlip_lab.core.units import GPA
@@ -22,6 +22,7 @@ from mlip_lab.properties.fan_out import fan_out
 from mlip_lab.properties.relax import relax as relax_structure
 
 VolumeRange = Annotated[float, Quantity("", low=0.005, high=0.3)]
+Points = Annotated[int, Quantity("", low=5, high=1001, whole=True)]
 RECENTRINGS = 5  # ±6 % each: reaches a minimum some 30 % away in volume
 
 
@@ -50,6 +51,10 @@ class EquationOfState:
     lattice_constant: float | None
     residual: float
 
+    def plot(self, **options: Any) -> Any:
+        """The result as a matplotlib Figure; options as in `mlip_lab.plots.equation_of_state.equation_of_state`."""
+        return plotted("equation_of_state", "equation_of_state", self, **options)
+
     def curve(self, volumes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Energies of the fitted curve in eV per atom at volumes in Å³ per atom."""
         return birch_murnaghan(volumes, self.volume, self.energy, self.bulk_modulus, self.bulk_modulus_derivative)
@@ -61,7 +66,7 @@ def equation_of_state(
     calculator: Any,
     *,
     volume_range: VolumeRange = 0.06,
-    points: int = 13,
+    points: Points = 13,
     relax: bool = True,
     force: Force = 1e-3,
     executor: Executor | None = None,
@@ -88,7 +93,6 @@ def equation_of_state(
         InputError: If an argument is unusable or the structure is not a crystal.
         CalculationError: If no minimum was found.
     """
-    as_integer("points", points, low=5)
     crystal = attached(atoms, calculator, crystal=True)
     energy_at = partial(_energy_at, atoms=crystal, calculator=calculator, relax=relax, force=force)
     centre = crystal.cell.volume / len(crystal)

@@ -12,10 +12,10 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, LBFGS
 from numpy.typing import NDArray
 
-from mlip_lab.core.checks import as_integer
 from mlip_lab.core.errors import CalculationError, InputError
+from mlip_lab.core.late import plotted
 from mlip_lab.core.progress import Progress, silent
-from mlip_lab.core.quantities import Force, Pressure, validated
+from mlip_lab.core.quantities import Count, Force, Pressure, validated
 from mlip_lab.core.units import GPA
 from mlip_lab.properties.attach import attached, energy_of, largest_force, stress_of
 
@@ -32,6 +32,8 @@ class RelaxResult:
         steps: Optimiser steps taken.
         max_force: Largest force left on an atom in eV/Å.
         stress: Stress left in GPa, Voigt order xx, yy, zz, yz, xz, xy, tension positive; None if the cell was kept.
+        energies: Energy at each step in eV, (steps + 1,).
+        max_forces: Largest force on an atom at each step in eV/Å, (steps + 1,).
     """
 
     atoms: Atoms
@@ -39,6 +41,12 @@ class RelaxResult:
     steps: int
     max_force: float
     stress: NDArray[np.float64] | None
+    energies: NDArray[np.float64]
+    max_forces: NDArray[np.float64]
+
+    def plot(self) -> Any:
+        """Energy and largest force over the steps, as a matplotlib Figure."""
+        return plotted("relax", "relax", self)
 
 
 @validated
@@ -49,7 +57,7 @@ def relax(
     force: Force = 1e-3,
     pressure: Pressure = 0.0,
     cell: bool = True,
-    steps: int = 1000,
+    steps: Count = 1000,
     progress: Progress = silent,
 ) -> RelaxResult:
     """Relax positions, and the cell too unless `cell` is False, down to the nearest minimum.
@@ -73,7 +81,6 @@ def relax(
         InputError: If an argument is unusable, or the cell cannot relax (not periodic, no stress).
         CalculationError: If it did not converge or the calculator gave no finite numbers.
     """
-    as_integer("steps", steps, low=1)
     if pressure != 0 and not cell:
         raise InputError(f"pressure: {pressure} GPa has no effect on a fixed cell. Use cell=True or leave it out.")
     moving = attached(atoms, calculator, crystal=cell)
@@ -82,17 +89,27 @@ def relax(
     target: Any = FrechetCellFilter(moving, scalar_pressure=pressure * GPA) if cell else moving
     kind: Any = BFGS if len(moving) <= DENSE_HESSIAN else LBFGS
     optimizer = kind(target, logfile=None)
-    converged = False
+    converged, history = False, []
     for state in optimizer.irun(fmax=force, steps=steps):
         converged = state
-        progress(optimizer.nsteps, steps, energy=energy_of(moving), max_force=largest_force(moving))
+        history.append((energy_of(moving), largest_force(moving)))
+        progress(optimizer.nsteps, steps, energy=history[-1][0], max_force=history[-1][1])
     if not converged:
         raise CalculationError(
             f"Not relaxed after {steps} steps: a force of {largest_force(moving):.2g} eV/Å is left, {force:g} was "
             "asked for. Raise steps, loosen force, or start from a structure nearer to the minimum."
         )
     stress = stress_of(moving) if cell else None
-    return RelaxResult(_with_results(moving), energy_of(moving), optimizer.nsteps, largest_force(moving), stress)
+    energies, max_forces = np.array(history).T
+    return RelaxResult(
+        atoms=_with_results(moving),
+        energy=energy_of(moving),
+        steps=optimizer.nsteps,
+        max_force=largest_force(moving),
+        stress=stress,
+        energies=energies,
+        max_forces=max_forces,
+    )
 
 
 def _with_results(atoms: Atoms) -> Atoms:

@@ -8,24 +8,29 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
 from mlip_lab import __version__
-from mlip_lab.core.checks import as_integer
 from mlip_lab.core.errors import DataError, InputError
 from mlip_lab.core.frame import Frame
+from mlip_lab.core.late import plotted
 from mlip_lab.core.progress import Progress, silent
+from mlip_lab.core.quantities import Labelled, Quantity, Seed, validated
+from mlip_lab.data.packaged import packaged_names, packaged_set
 from mlip_lab.data.reader import Dataset, read_frames
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.config import preset as preset_config
 from mlip_lab.model.potential import Potential, ensemble
 from mlip_lab.workflows.errors import errors_by_kind
 
-Data = str | Path | Atoms | Sequence[str | Path | Atoms] | Dataset
+Data = Annotated[str | Path | Atoms | Sequence[str | Path | Atoms] | Dataset, Labelled()]
+Preset = Literal["small", "default", "large"]
+Members = Annotated[int, Quantity("", low=1, high=50, whole=True)]
+Readout = Literal["linear", "kernel", "neural"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,23 +68,28 @@ class TrainingResult:
     predictions: tuple[Prediction, ...]
     train_predictions: tuple[Prediction, ...]
 
+    def plot(self) -> Any:
+        """Predictions against labels, and the learning curve, as a matplotlib Figure."""
+        return plotted("training", "overview", self.predictions, history=self.history)
 
+
+@validated
 def train(
     data: Data,
     *,
     test: Data | None = None,
-    preset: str = "default",
-    readout: str | None = None,
-    members: int = 1,
-    seed: int = 0,
+    preset: Preset = "default",
+    readout: Readout | None = None,
+    members: Members = 1,
+    seed: Seed = 0,
     out: str | Path | None = None,
     progress: Progress = silent,
 ) -> TrainingResult:
     """Train a potential on labelled structures.
 
     Args:
-        data: What `read_frames` takes, or what it gave.
-        test: The same, for measuring errors only.
+        data: The name of a packaged set such as "si", or what `read_frames` takes, or what it gave.
+        test: The same, for measuring errors only. With a packaged set, None takes its test frames.
         preset: "small", "default" or "large".
         readout: "linear", "kernel" or "neural"; None takes the preset's.
         members: Potentials to train with different seeds; more than one make an ensemble.
@@ -96,11 +106,9 @@ def train(
         Cancelled: From `progress`; the checkpoint in `out` is kept.
     """
     started = time.perf_counter()
-    seed, members = as_integer("seed", seed, low=0), as_integer("members", members, low=1, high=50)
     config = preset_config(preset, readout)
     folder = None if out is None else _writable(out)
-    frames = data if isinstance(data, Dataset) else read_frames(data)
-    held_out = None if test is None else test if isinstance(test, Dataset) else read_frames(test)
+    frames, held_out = _datasets(data, test)
     if held_out is not None and not set(held_out.elements) <= set(frames.elements):
         raise DataError(f"test: its elements {held_out.elements} are not all among those trained, {frames.elements}.")
     fitted, histories = [], []
@@ -131,6 +139,16 @@ def train(
         potential.save(folder)
         _clear_checkpoints(folder)
     return TrainingResult(potential, report, histories[0], tested or trained, trained)
+
+
+def _datasets(data: Data, test: Data | None) -> tuple[Dataset, Dataset | None]:
+    if isinstance(data, str) and data in packaged_names() and not Path(data).exists():
+        frames, held_out = packaged_set(data)
+        if test is None:
+            return frames, held_out
+    else:
+        frames = data if isinstance(data, Dataset) else read_frames(data)
+    return frames, None if test is None else test if isinstance(test, Dataset) else read_frames(test)
 
 
 def predict(potential: Potential, frames: Sequence[Frame]) -> tuple[Prediction, ...]:

@@ -232,9 +232,13 @@ def test_a_stopped_run_returns_what_is_done_and_goes_on(
     whole = md(argon, force, steps=60, **BATH)
     seen: list[tuple[int, int]] = []
 
-    def stop(done: int, total: int, /, **live: float) -> None:
-        assert set(live) == {"time", "temperature", "potential", "kinetic", "total", "conserved"}
-        assert all(np.isfinite(value) for value in live.values())
+    def stop(done: int, total: int, /, **live: Any) -> None:
+        numbers = {"time", "temperature", "potential", "kinetic", "total", "conserved"}
+        assert set(live) == numbers | {"positions", "so_far"}
+        assert all(np.isfinite(live[name]) for name in numbers)
+        so_far = live["so_far"]()
+        assert len(so_far.times) == done + 1 and (so_far.total_energy == whole.total_energy[: done + 1]).all()
+        assert (live["positions"] == so_far.atoms.positions).all()
         seen.append((done, total))
         if done >= 25:
             raise Cancelled("enough")
@@ -247,6 +251,13 @@ def test_a_stopped_run_returns_what_is_done_and_goes_on(
     assert (part.total_energy == whole.total_energy[:26]).all()
     rest = md(part.atoms, force, steps=35, **BATH)
     np.testing.assert_allclose(rest.total_energy, whole.total_energy[25:], atol=1e-11)
+    joined = part.then(rest)
+    for name in ("times", "heat", "temperature"):
+        np.testing.assert_allclose(getattr(joined, name), getattr(whole, name), atol=1e-9)
+    assert joined.sample_times.tolist() == [0, 10, 20, 35, 45, 55] and len(joined.positions) == 6
+    assert not joined.stopped
+    with pytest.raises(InputError, match="later: expected a run of the same atoms"):
+        part.then(md(argon[:20], force, steps=5, **START))
 
 
 def test_a_finished_run_reports_its_end(argon: Atoms, fast: Any) -> None:

@@ -1,0 +1,306 @@
+"""The observable state of a panel: everything a view shows, and all that its buttons do. No widgets here."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import traitlets
+
+from mlip_lab.core.errors import Cancelled, InputError, MlipError
+from mlip_lab.panels.base.capability import Capability
+from mlip_lab.panels.base.code import printed
+from mlip_lab.panels.base.form import FormModel
+from mlip_lab.panels.base.record import Record
+from mlip_lab.panels.base.shelf import PotentialEntry, Shelf, StructureEntry
+from mlip_lab.panels.base.worker import Job, Painter
+from mlip_lab.plots.style import DRAWING, description, png
+
+STATES = ("empty", "ready", "running", "stopped", "done", "failed", "stale")
+COMPILING = "Compiling, once: up to half a minute, then it is kept"
+LIVE_DPI = 90
+_compiled: set[str] = set()  # kinds of kernels that were called in this process
+
+
+class PanelModel(FormModel):
+    """What a panel holds beside its inputs.
+
+    Attributes:
+        state: "empty" (Run is not possible yet), "ready", "running", "stopped", "done", "failed", or "stale" (the
+            inputs are not those of what is shown).
+        reason: Why Run is disabled; "" if it is not.
+        done, total: Work done and in all; 0 of 0 when that is not known.
+        stage: What is being done.
+        left: Time left in s; negative when that is not known.
+        picture: PNG of the result, or of the running work so far.
+        pictures: Counts pictures, so that a view hears of each.
+        alt: The picture's main finding in words.
+        verdicts, numbers: Judgements and values of the result.
+        words: One sentence on how it stands: what was kept after a stop, what went wrong.
+        details: More on an error.
+        frames: (atoms, positions) for the viewer, or None.
+        moving: Newest positions of a running job, (n_atoms, 3), or None.
+        result: The result of the last run, or the part of it that was done; None before the first.
+        record: What is shown of it, in a form that can be stored.
+        listeners: Called with the model on the worker's thread after each run that gave a result.
+    """
+
+    state = traitlets.Enum(STATES, "empty")
+    reason = traitlets.Unicode()
+    done = traitlets.Int()
+    total = traitlets.Int()
+    stage = traitlets.Unicode()
+    left = traitlets.Float(-1.0)
+    picture = traitlets.Bytes()
+    pictures = traitlets.Int()
+    alt = traitlets.Unicode()
+    verdicts = traitlets.Tuple()
+    numbers = traitlets.Tuple()
+    words = traitlets.Unicode()
+    details = traitlets.Unicode()
+    frames = traitlets.Any(None, allow_none=True)
+    moving = traitlets.Any(None, allow_none=True)
+
+    def __init__(self, capability: Capability, shelf: Shelf, values: Mapping[str, Any] | None = None) -> None:
+        """Show a capability with what is on a shelf; see `FormModel`."""
+        super().__init__(capability, shelf, values)
+        self.result: Any = None
+        self.record: Record | None = None
+        self.listeners: list[Callable[[PanelModel], None]] = []
+        self._painter = Painter()
+        self._job: Job | None = None
+        self._made: dict[str, Any] | None = None  # inputs of what is shown
+        self._extra: dict[str, Any] = {}
+        self._ended = ""  # how the last run ended: "done", "stopped", "failed"
+        self._trace: dict[str, list[float]] = {}
+        self._clock: tuple[str, float, int] = ("", 0.0, 0)  # stage, when it began, how much was done then
+        self.refresh()
+        shelf.observe(self._shelf_changed, names=["structures", "potentials"])
+
+    def run(self) -> None:
+        """Start.
+
+        Raises:
+            InputError: If Run is disabled, with the reason.
+        """
+        with self.lock:
+            if self.reason:
+                raise InputError(f"Run is not possible: {self.reason}")
+            self._trace, self._extra = {}, self.capability.extra(self.values)
+            self.verdicts, self.numbers, self.result, self.record, self.moving = (), (), None, None, None
+            self._start(None)
+
+    def resume(self) -> None:
+        """Go on with a run that was stopped.
+
+        Raises:
+            InputError: If there is none.
+        """
+        with self.lock:
+            if self.state != "stopped":
+                raise InputError(f"Continue is for a run that was stopped; this one is {self.state}.")
+            self._start(self.result)
+
+    def stop(self) -> None:
+        """Ask the run to stop; what is finished is kept."""
+        with self.lock:
+            if self._job is not None:
+                self.stage = "Stopping"
+                self._job.stop()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run is over; False if it is not after so many seconds."""
+        job = self._job
+        return True if job is None else job.wait(timeout)
+
+    def show(self, record: Record) -> None:
+        """Show a finished run from a record; its inputs become those of the form."""
+        with self.lock:
+            known = {name: self.fields[name].raw(v) for name, v in record.values.items() if name in self.fields}
+            self.raw = {**self.raw, **known}
+            self.result, self._ended = None, "done"
+            self._show(record)
+            self.refresh()
+            self._made = self._inputs()
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Work out everything that follows from the inputs and from how the last run ended."""
+        super().refresh()
+        running = self._job is not None
+        self.reason = "It is running." if running else self.obstacle()
+        self.state = "running" if running else self._state()
+
+    def _state(self) -> str:
+        if self._made is not None and _same(self._made, self._inputs()):
+            return self._ended
+        if self.record is not None:
+            return "stale"
+        return "empty" if self.reason else "ready"
+
+    def _inputs(self) -> dict[str, Any]:
+        """What a result depends on: values, and the very structures and potentials, not their names."""
+        try:
+            return self.objects(self.values)
+        except InputError:
+            return {"unusable": object()}
+
+    def _shelf_changed(self, _: Any) -> None:
+        with self.lock:
+            self.refresh()
+
+    def _start(self, partial: Any) -> None:
+        values = self.values
+        self._made, self._ended = self._inputs(), ""
+        self.words = self.details = ""
+        self.done, self.total, self.left, self.stage = 0, 0, -1.0, "Waiting for another run to end"
+        self._clock = ("", 0.0, 0)
+        found = self.objects(values)
+        self._job = Job(
+            lambda progress: self._call(found, partial, progress),
+            self._report,
+            lambda result, error: self._over(values, result, error),
+        )
+        self.refresh()
+        self._job.start()
+
+    # ---- On the worker's thread -------------------------------------------------------------------------------------
+
+    def _call(self, found: Mapping[str, Any], partial: Any, progress: Callable[..., None]) -> Any:
+        arguments = {**found, **self._extra}
+        self._report(0, 0, {"stage": "Starting"})
+        for name, field in self.fields.items():
+            if field.kind == "structure":
+                arguments[name] = found[name].atoms
+            elif field.kind == "potential":
+                arguments[name] = self._warmed(found[name])
+        if partial is not None and self.capability.resume is not None:
+            return self.capability.resume(partial, arguments, progress)
+        return self.capability.function(**arguments, progress=progress)
+
+    def _warmed(self, entry: PotentialEntry) -> Any:
+        """The calculator, its kernels compiled: that is said, since it takes long the first time."""
+        calculator = entry.calculator
+        if hasattr(calculator, "warm") and entry.name not in _compiled:
+            self._report(0, 0, {"stage": COMPILING})
+            calculator.warm()
+            _compiled.add(entry.name)
+            self._report(0, 0, {"stage": "Starting"})
+        return calculator
+
+    def _report(self, done: int, total: int, live: dict[str, Any]) -> None:
+        stage, now = str(live.pop("stage", "Running")), time.monotonic()
+        if self._clock[0] != stage or done < self._clock[2]:
+            self._clock = (stage, now, done)
+        gained = done - self._clock[2]
+        with self.lock, self.hold_trait_notifications():
+            stopping = self._job is not None and self._job.stopping
+            self.stage = "Stopping" if stopping else stage
+            self.done, self.total = done, total
+            self.left = (now - self._clock[1]) / gained * (total - done) if gained > 0 else -1.0
+        if self.capability.live is None or not live:
+            return
+        self._trace.setdefault("done", []).append(float(done))
+        for name, value in live.items():
+            if isinstance(value, float):
+                self._trace.setdefault(name, []).append(value)
+        if live.get("positions") is not None:
+            self.moving = live["positions"]
+        trace = {name: tuple(values) for name, values in self._trace.items()}
+        self._painter.ask(lambda: self._paint({**live, "done": done, "total": total, "trace": trace}))
+
+    def _paint(self, live: Mapping[str, Any]) -> None:
+        """Painter's thread: a picture of the running work."""
+        job = self._job
+        if job is None or self.capability.live is None:
+            return
+        try:
+            with DRAWING:
+                figure = self.capability.live(live)
+                content = b"" if figure is None else png(figure, dpi=LIVE_DPI)
+        except Exception:  # half-done work may have nothing to show; the final picture is drawn without this net
+            return
+        with self.lock:
+            if figure is not None and job is self._job:
+                self.alt, self.picture = description(figure), content
+                self.pictures += 1
+
+    def _over(self, values: dict[str, Any], result: Any, error: BaseException | None) -> None:
+        self._painter.forget()
+        record: Record | None = None
+        kept: Sequence[StructureEntry | PotentialEntry] = ()
+        try:
+            if error is None:
+                record = self._recorded(values, result)
+                kept = self.capability.keep(result, self._extra) if record.state == "done" else ()
+        except Exception as caught:  # shown in the panel like an error of the run
+            record, error = None, caught
+        with self.lock, self.hold_trait_notifications():
+            self._job = None
+            if record is not None:
+                self.result, self._ended = result, record.state
+                self._show(record)
+                self.frames = None if self.capability.frames is None else self.capability.frames(result)
+            elif isinstance(error, Cancelled):
+                self._ended = "stopped"
+            else:
+                self._ended = "failed"
+                self.words, self.details = _in_words(error)
+            if self._ended == "stopped":
+                self.words = self._kept()
+            self.refresh()
+        if record is None:
+            return
+        for entry in kept:
+            self.shelf.add(entry)
+        for listener in list(self.listeners):
+            listener(self)
+
+    def _show(self, record: Record) -> None:
+        self.record = record
+        self.verdicts, self.numbers, self.alt = record.verdicts, record.numbers, record.alt
+        self.picture = record.picture
+        self.pictures += 1
+
+    def _recorded(self, values: dict[str, Any], result: Any) -> Record:
+        capability = self.capability
+        with DRAWING:
+            figure = capability.picture(result)
+            content = png(figure)
+        return Record(
+            capability=capability.name,
+            values=values,
+            picture=content,
+            alt=description(figure),
+            verdicts=tuple(capability.verdicts(result)),
+            numbers=tuple(capability.numbers(result)),
+            code=printed(capability, values, self.shelf),
+            data=capability.data(result),
+            state="stopped" if getattr(result, "stopped", False) else "done",
+        )
+
+    def _kept(self) -> str:
+        if self.done == 0:
+            return "Stopped before anything was finished. Continue starts again."
+        so_far = f"Stopped after {self.done:,} of {self.total:,} {self.capability.unit}.".replace(",", "\u202f")
+        return f"{so_far} Continue {'starts again' if self.capability.starts_over else 'picks up there'}."
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether inputs are equal; structures and potentials must be the very same entries."""
+    return one.keys() == other.keys() and all(
+        one[key] is other[key] or (isinstance(one[key], str | float | int) and one[key] == other[key]) for key in one
+    )
+
+
+def _in_words(error: BaseException | None) -> tuple[str, str]:
+    """One sentence on an error, and the rest."""
+    assert error is not None
+    details = "".join(traceback.format_exception(error))
+    if isinstance(error, MlipError):
+        return str(error), details
+    if isinstance(error, MemoryError):
+        return "The memory was not enough. Take a smaller structure or a shorter run.", details
+    return f"This did not work: {type(error).__name__}: {error}", details

@@ -1,0 +1,81 @@
+"""The panel of molecular dynamics: stopped and continued, a run is the run it would have been."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from mlip_lab.core.errors import Cancelled
+from mlip_lab.panels.base.model import PanelModel
+from mlip_lab.panels.md import MD, _resume
+from tests.panels.toy import shelf
+
+
+@pytest.fixture(scope="module")
+def model() -> PanelModel:
+    model = PanelModel(MD, shelf(), {"steps": 60})
+    model.run()
+    assert model.wait(60) and model.state == "done", model.words
+    return model
+
+
+def test_a_run_continued_at_any_step_is_the_unbroken_run(model: PanelModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import import_module
+
+    monkeypatch.setattr(import_module("mlip_lab.dynamics.md"), "REPORT_EVERY", 0.0)
+    arguments: dict[str, Any] = {**model.values, "atoms": shelf().structures["copper"].atoms}
+    arguments["calculator"] = shelf().potentials["EMT"].calculator
+    for end in (0, 7, 10, 59):
+
+        def stop(done: int, total: int, /, *, end: int = end, **live: Any) -> None:
+            if done >= end:
+                raise Cancelled("enough")
+
+        partial = MD.function(**arguments, progress=stop)
+        seen: list[tuple[int, int]] = []
+
+        def note(done: int, total: int, /, *, seen: list[tuple[int, int]] = seen, **live: Any) -> None:
+            seen.append((done, total))
+            assert len(live["so_far"]().times) == done + 1
+
+        whole = _resume(partial, arguments, note)
+        assert not whole.stopped and seen[-1] == (60, 60)
+        assert np.array_equal(whole.sample_times, model.result.sample_times)
+        # New lists of neighbours change the order of sums, and so the last digits.
+        np.testing.assert_allclose(whole.positions, model.result.positions, atol=1e-9)
+        np.testing.assert_allclose(whole.conserved_energy, model.result.conserved_energy, atol=1e-9)
+
+
+def test_fields_follow_the_ensemble(model: PanelModel) -> None:
+    form = PanelModel(MD, shelf())
+    assert "temperature" not in form.shown and "friction" not in form.shown
+    form.set("initial_temperature", "")
+    assert form.reason == "The atoms are at rest: give an initial temperature in K."
+    form.set("ensemble", "langevin")
+    assert {"temperature", "friction"} <= set(form.shown) and form.reason == ""
+    form.set("temperature", "")
+    assert form.reason == "Give the temperature of the bath in K."
+
+
+def test_a_file_is_not_overwritten(model: PanelModel, tmp_path: Any) -> None:
+    form = PanelModel(MD, shelf())
+    path = tmp_path / "run.extxyz"
+    path.write_text("mine")
+    form.set("trajectory", str(path))
+    assert "is not overwritten" in form.reason
+
+
+def test_what_is_judged_shown_and_saved(model: PanelModel) -> None:
+    assert {n.name for n in model.numbers} >= {"mean temperature", "drift of conserved energy"}
+    assert model.verdicts[0].level == "good" and "drift" in model.verdicts[0].text
+    atoms, positions = model.frames
+    assert positions.shape == (7, 4, 3) and len(atoms) == 4
+    (content,) = MD.files(model.result).values()
+    frames = read(io.StringIO(content.decode()), ":", format="extxyz")
+    assert len(frames) == 7 and frames[-1].info["time_fs"] == 60.0
+    np.testing.assert_allclose(frames[-1].positions, positions[-1], atol=1e-8)
+    assert set(model.record.data) >= {"times_fs", "temperature_k", "conserved_energy_ev"}
