@@ -49,10 +49,6 @@ def sets() -> dict[str, list[Atoms]]:
     return {name: read(FOLDER / f"{name}.xyz.gz", ":") for name in ("train", "test")}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="labels are still being computed (PLAN in si_frames.py is the goal); remove this mark with the last of them",
-)
 def test_counts_and_kinds(sets: dict[str, list[Atoms]]) -> None:
     assert len(sets["train"]) >= 250 and len(sets["test"]) >= 60
     for which, frames in enumerate((sets["train"], sets["test"])):
@@ -136,9 +132,6 @@ def test_reference_has_every_value() -> None:
     assert values["C44"]["value"] < values["C44_clamped"]["value"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the convergence table is still being computed; remove this mark with the last of them"
-)
 def test_convergence_is_shown() -> None:
     table = json.loads((FOLDER / "convergence.json").read_text())
     cutoff, spacing = table["settings"]["ecutwfc_ry"], table["settings"]["kspacing_per_ang"]
