@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(kept=lambda chosen: f"What was learned is in {chosen.out}; the same command goes on from there.")
 
     train = _command(commands, "train", _train, "Train a potential on labelled structures.")
-    train.add_argument("data", type=Path, help="file or folder of labelled structures")
+    train.add_argument("data", help="file or folder of labelled structures, or the name of a packaged set")
     train.add_argument("--test", type=Path, help="labelled structures to measure the errors on")
     train.add_argument("--preset", choices=("small", "default", "large"), default="default", help="size of the model")
     train.add_argument("--readout", choices=("linear", "kernel", "neural"), help="kind of fit (default: the preset's)")

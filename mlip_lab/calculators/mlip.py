@@ -9,10 +9,11 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from numpy.typing import NDArray
 
-from mlip_lab.core.checks import as_floats
+from mlip_lab.core.checks import as_floats, as_integer, one_of
 from mlip_lab.core.errors import InputError
 from mlip_lab.kernels.neighbors import build_pairs, check_geometry, needs_rebuild, pair_vectors
-from mlip_lab.model.potential import Compiled, Potential
+from mlip_lab.model.potential import Potential
+from mlip_lab.model.running import Compiled, Evaluation, default_threads
 
 CLOSEST = 0.3  # Å; nearer than that no potential means anything
 
@@ -26,15 +27,20 @@ class MLIPCalculator(Calculator):
 
     implemented_properties: list[str] = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 
-    def __init__(self, potential: Potential, *, skin: float = 0.5) -> None:
+    def __init__(
+        self, potential: Potential, *, skin: float = 0.5, precision: str = "float64", threads: int | None = None
+    ) -> None:
         """Wrap a potential.
 
         Args:
             potential: The trained potential.
             skin: How much further than the cutoff the pair list reaches, Å.
+            precision: "float64" or "float32" (see Potential.compiled).
+            threads: How many cores a force call of many atoms may use; None takes NUMBA_NUM_THREADS or
+                OMP_NUM_THREADS, else one for each core of the process.
 
         Raises:
-            InputError: If the skin is not between 0 and 5 Å.
+            InputError: If the skin is not between 0 and 5 Å, or another argument is not usable.
         """
         super().__init__()
         skin = float(as_floats("skin", skin, ()))
@@ -42,6 +48,8 @@ class MLIPCalculator(Calculator):
             raise InputError(f"skin: expected 0 to 5 Å, got {skin}.")
         self.potential = potential
         self.skin = skin
+        self.precision = one_of("precision", precision, ("float64", "float32"))
+        self.threads = default_threads() if threads is None else as_integer("threads", threads, low=1, high=1024)
         self._compiled: tuple[Compiled, ...] | None = None
         self._pairs: tuple[Any, ...] | None = None
         self._made_for: tuple[Any, ...] | None = None
@@ -89,21 +97,15 @@ class MLIPCalculator(Calculator):
             as_floats("cell", atoms.cell.array, (3, 3)),
         )
         species = members[0].species_of(atoms.numbers)
-        first, neighbor, shift = self._list(positions, cell, atoms.pbc)
-        self._refuse_overlap(positions, cell, first, neighbor, shift)
-        n, results = len(atoms), []
-        for member in members:
-            energies, forces, virial = np.empty(n), np.empty((n, 3)), np.empty((3, 3))
-            member.module.evaluate(
-                member.theta, species, positions, cell, first, neighbor, shift, energies, forces, virial
-            )
-            results.append((energies, forces, virial))
-        self._store(results, abs(np.linalg.det(cell)) if periodic else None)
+        pairs = self._list(positions, cell, atoms.pbc)
+        found = [member.evaluate(species, positions, cell, pairs, self.threads) for member in members]
+        if found[0].closest < CLOSEST:
+            _refuse_overlap(positions, cell, *pairs)
+        self._store(found, abs(np.linalg.det(cell)) if periodic else None)
 
-    def _store(
-        self, results: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]], volume: float | None
-    ) -> None:
-        energies, forces, virials = (np.array(part) for part in zip(*results, strict=True))
+    def _store(self, found: list[Evaluation], volume: float | None) -> None:
+        energies, forces = np.array([one.energies for one in found]), np.array([one.forces for one in found])
+        virials = np.array([one.virial for one in found])
         energy = float(energies.mean(axis=0).sum())
         self.results = {
             "energy": energy,
@@ -114,13 +116,15 @@ class MLIPCalculator(Calculator):
         if volume is not None:
             stress = virials.mean(axis=0) / volume
             self.results["stress"] = (0.5 * (stress + stress.T)).reshape(9)[[0, 4, 8, 5, 2, 1]]
-        if len(results) > 1:
+        if len(found) > 1:
             self.results["energy_spread"] = float(energies.sum(axis=1).std(ddof=1))
             self.results["forces_spread"] = np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1))
 
     def _members(self) -> tuple[Compiled, ...]:
         if self._compiled is None:
-            self._compiled = tuple(self.potential.compiled(m) for m in range(len(self.potential.members)))
+            self._compiled = tuple(
+                self.potential.compiled(m, precision=self.precision) for m in range(len(self.potential.members))
+            )
         return self._compiled
 
     def _list(
@@ -142,25 +146,22 @@ class MLIPCalculator(Calculator):
             self._made_for = (positions.copy(), cell.copy(), pbc.copy())
         return self._pairs
 
-    def _refuse_overlap(
-        self,
-        positions: NDArray[np.float64],
-        cell: NDArray[np.float64],
-        first: NDArray[np.int64],
-        neighbor: NDArray[np.int32],
-        shift: NDArray[np.int32],
-    ) -> None:
-        if neighbor.size == 0:
-            return
-        vectors = pair_vectors(positions, cell, first, neighbor, shift)
-        square = np.einsum("pa,pa->p", vectors, vectors)
-        p = int(square.argmin())
-        if square[p] < CLOSEST**2:
-            i = int(np.searchsorted(first, p, side="right") - 1)
-            raise InputError(
-                f"atoms: atoms {i} and {int(neighbor[p])} are {np.sqrt(square[p]):.3f} Å apart, nearer than "
-                f"{CLOSEST} Å. Is the cell or the length unit right?"
-            )
+
+def _refuse_overlap(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    first: NDArray[np.int64],
+    neighbor: NDArray[np.int32],
+    shift: NDArray[np.int32],
+) -> None:
+    """Say which atoms are closest."""
+    distances = np.linalg.norm(pair_vectors(positions, cell, first, neighbor, shift), axis=1)
+    p = int(distances.argmin())
+    i = int(np.searchsorted(first, p, side="right") - 1)
+    raise InputError(
+        f"atoms: atoms {i} and {int(neighbor[p])} are {distances[p]:.3f} Å apart, nearer than {CLOSEST} Å. "
+        "Is the cell or the length unit right?"
+    )
 
 
 def _refuse_short_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> None:

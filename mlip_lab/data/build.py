@@ -1,4 +1,4 @@
-"""Building structures: crystals, supercells, defects, strains, molecules, slabs, and any file that ASE reads.
+"""Building structures: crystals, supercells, defects, strains, molecules and slabs.
 
 Each function has an annotated signature, from which a form is drawn, and gives a new structure; what it is given stays
 as it is. They are thin doors to `ase.build` that check what is put in and say in words what is wrong.
@@ -6,15 +6,8 @@ as it is. They are thin doors to `ase.build` that check what is put in and say i
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import re
-import tempfile
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -23,13 +16,12 @@ from ase.build import bulk, surface
 from ase.build import molecule as ase_molecule
 from ase.collections import g2
 from ase.data import atomic_masses, atomic_numbers, reference_states
-from ase.io import read
-from ase.io.formats import filetype
+from numpy.typing import NDArray
 
 from mlip_lab.core.checks import as_integer, one_of
 from mlip_lab.core.errors import InputError
 from mlip_lab.core.quantities import Count, Quantity, Seed, validated
-from mlip_lab.data.distances import nearest_neighbors
+from mlip_lab.data.whole import MOST_ATOMS, plain, whole
 
 Prototype = Literal[
     "diamond", "fcc", "bcc", "sc", "hcp", "rocksalt", "zincblende", "wurtzite", "cesiumchloride", "fluorite",
@@ -50,14 +42,6 @@ SITES = {  # places of each kind in the formula unit; one kind where it is not l
     "perovskite": (1, 1, 3), "L1_0": (1, 1), "L1_2": (1, 3),
 }  # fmt: skip
 STRETCHED = ("hcp", "wurtzite", "L1_0")  # these have a ratio c/a
-CLOSEST = 0.3  # Å; no two atoms of matter come this close
-MOST_ATOMS = 200_000
-MOST_BYTES = 200_000_000
-# What is no structure or could run code: Python's own files, databases and everything that is unpickled.
-CLOSED_FORMATS = ("aselmdb", "bundletrajectory", "db", "mysql", "postgresql", "py")
-CLOSED_SUFFIXES = (".db", ".ipynb", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".py", ".pyc", ".trj")
-KEPT = ("momenta", "tags", "masses", "initial_magmoms", "initial_charges")  # what atoms may carry along
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @validated
@@ -85,17 +69,18 @@ def crystal(
         InputError: If elements and structure do not go together, or the lattice constant is not known.
     """
     one_of("prototype", prototype, get_args(Prototype))
+    _switch("cubic", cubic)
     symbols = _places(prototype, elements)
     if c_over_a is not None and prototype not in STRETCHED:
         raise InputError(f"c_over_a: {prototype} is a cube and has none. Leave it empty.")
     a, measured = (lattice_constant, None) if lattice_constant is not None else _measured(prototype, symbols)
     ratio = c_over_a or measured or (1.0 if prototype == "L1_0" else np.sqrt(8.0 / 3.0))
     if prototype in ("perovskite", "L1_0", "L1_2"):
-        return _whole(_ordered(prototype, symbols, a, ratio))
+        return whole(_ordered(prototype, symbols, a, ratio))
     name = f"{symbols[0]}{symbols[1]}2" if prototype == "fluorite" else "".join(symbols)
     if prototype in STRETCHED:
-        return _whole(bulk(name, prototype, a=a, c=ratio * a))
-    return _whole(bulk(name, prototype, a=a, cubic=cubic and prototype not in ("sc", "cesiumchloride")))
+        return whole(bulk(name, prototype, a=a, c=ratio * a))
+    return whole(bulk(name, prototype, a=a, cubic=cubic and prototype not in ("sc", "cesiumchloride")))
 
 
 def _ordered(prototype: str, symbols: Sequence[str], a: float, ratio: float) -> Atoms:
@@ -131,7 +116,7 @@ def supercell(atoms: Atoms, *, a: Repeats = 2, b: Repeats = 2, c: Repeats = 2) -
             raise InputError(f"{name}: the structure has no cell vector {name} to repeat along. Take 1.")
     if len(atoms) * np.prod(times) > MOST_ATOMS:
         raise InputError(f"a, b, c: {len(atoms) * np.prod(times)} atoms are too many; at most {MOST_ATOMS}.")
-    return _whole(_carried(lambda: atoms.repeat(times)))
+    return whole(_carried(lambda: atoms.repeat(times)))
 
 
 @validated
@@ -148,7 +133,7 @@ def vacancy(atoms: Atoms, *, index: AtomIndex = 0) -> Atoms:
     _has(atoms, index)
     if len(atoms) == 1:
         raise InputError("atoms: without its only atom nothing is left. Build a supercell first.")
-    return _whole(_carried(lambda: atoms[[i for i in range(len(atoms)) if i != index]]))
+    return whole(_carried(lambda: atoms[[i for i in range(len(atoms)) if i != index]]))
 
 
 @validated
@@ -189,7 +174,7 @@ def substitute(
     out.symbols[chosen] = symbol
     if out.has("masses"):
         out.arrays["masses"][chosen] = atomic_masses[atomic_numbers[symbol]]
-    return _whole(out)
+    return whole(out)
 
 
 @validated
@@ -224,7 +209,7 @@ def strain(
     out: Atoms = atoms.copy()
     out.set_cell(atoms.cell.array @ deformation, apply_constraint=False)
     out.positions = atoms.positions @ deformation
-    return _whole(out)
+    return whole(out)
 
 
 @validated
@@ -242,7 +227,7 @@ def rattle(atoms: Atoms, *, displacement: Displacement = 0.05, seed: Seed = 0) -
     _checked(atoms)
     out: Atoms = atoms.copy()
     out.positions += np.random.default_rng(seed).normal(scale=displacement, size=out.positions.shape)
-    return _whole(out)
+    return whole(out)
 
 
 @validated
@@ -260,7 +245,7 @@ def molecule(name: str = "H2O", *, vacuum: Vacuum | None = None) -> Atoms:
         alike = [known for known in g2.names if known.lower().startswith(str(name)[:2].lower())]
         near = ", ".join(sorted(alike, key=lambda known: (abs(len(known) - len(str(name))), known))[:8])
         raise InputError(f"name: no molecule {name!r} in the G2 set. " + (f"Near it: {near}." if near else "Try H2O."))
-    return _whole(ase_molecule(name) if vacuum is None else ase_molecule(name, vacuum=vacuum))
+    return whole(ase_molecule(name) if vacuum is None else ase_molecule(name, vacuum=vacuum))
 
 
 @validated
@@ -274,7 +259,7 @@ def slab(
     vacuum: Vacuum = 10.0,
     periodic: bool = False,
 ) -> Atoms:
-    """A slab of a crystal with the given face up and down, and vacuum above and below it.
+    """A slab of a crystal with the given face up and down, cut where the fewest bonds break, in vacuum.
 
     Args:
         atoms: The crystal, in its conventional cell.
@@ -297,101 +282,29 @@ def slab(
     layers = as_integer("layers", layers)
     if len(atoms) * layers > MOST_ATOMS:
         raise InputError(f"layers: {len(atoms) * layers} atoms are too many; at most {MOST_ATOMS}.")
-    still = _plain(atoms)  # it turns, so what has a direction stays behind
+    still = plain(atoms)  # it turns, so what has a direction stays behind
     still.set_constraint()
     for name in ("momenta", "initial_magmoms"):
         still.arrays.pop(name, None)
-    out = surface(still, tuple(np.array(indices) // np.gcd.reduce(indices)), layers, vacuum=vacuum)
+    _switch("periodic", periodic)
+    face = np.array(indices) // np.gcd.reduce(indices)
+    _put_cut_in_widest_gap(still, face)
+    out = surface(still, tuple(face), layers, vacuum=vacuum)
     out.pbc = (True, True, bool(periodic))
-    return _whole(out)
+    return whole(out)
 
 
-def read_structure(path: str | Path) -> Atoms:
-    """The last structure of any file that ASE reads.
+def _put_cut_in_widest_gap(crystal: Atoms, face: NDArray[np.int64]) -> None:
+    """Move a crystal so that its cut, at height 0, lies where its planes are farthest apart and fewest bonds break.
 
-    Args:
-        path: The file.
-
-    Raises:
-        InputError: If it cannot be read, or its format could run code.
+    The height of an atom at r, in units of the distance of equal planes, is r·G with G = h b₁ + k b₂ + l b₃, bᵢ the
+    reciprocal vectors without 2π.
     """
-    path = Path(path)
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(_too_large(path.name))
-        return read_structure_bytes(path.name, path.read_bytes())
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"path: cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
-
-
-def read_structure_bytes(name: str, content: bytes) -> Atoms:
-    """The last structure of an uploaded file.
-
-    Args:
-        name: Its name, whose ending may tell the format.
-        content: What is in it.
-
-    Raises:
-        InputError: If it cannot be read, is too large, or its format could run code.
-    """
-    file = re.sub(r"[^\w.+-]", "_", Path(name).name)[-80:] or "file"
-    try:
-        if (opener := _OPENERS.get(Path(file).suffix.lower())) is not None:
-            file = Path(file).stem
-            content = opener(io.BytesIO(content)).read(MOST_BYTES + 1)
-    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        raise InputError(f"{name}: could not be unpacked ({error}). Is the file whole?") from error
-    if len(content) > MOST_BYTES:
-        raise InputError(_too_large(name))
-    if Path(file).suffix.lower() in CLOSED_SUFFIXES or re.match(rb"\x80[\x02-\x05]", content):
-        raise InputError(_closed(name))
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # readers warn of what they guess
-        path = Path(folder) / file
-        path.write_bytes(content)
-        found = _read(path, name)
-    if not isinstance(found, Atoms) or len(found) == 0:
-        raise InputError(f"{name}: no atoms were found in it.")
-    return _whole(_plain(found))
-
-
-def _read(path: Path, name: str) -> Any:
-    try:
-        kind = "extxyz" if path.suffix.lower() in (".xyz", ".extxyz") else str(filetype(str(path)))
-    except Exception as error:  # it looks into the file
-        raise InputError(f"{name}: ASE knows no such format. Use .xyz, .cif, .traj or a POSCAR.") from error
-    if kind in CLOSED_FORMATS:
-        raise InputError(_closed(name))
-    try:
-        if kind in ("xyz", "extxyz"):
-            return read(io.StringIO(_last_frame(path.read_text(encoding="utf-8"))), format="extxyz")
-        return read(path, index=-1, format=kind, do_not_split_by_at_sign=True)
-    except Exception as error:  # ASE's readers raise anything on a damaged file
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise InputError(f"{name}: could not be read as {kind} ({reason}). Is the file whole?") from error
-
-
-def _last_frame(text: str) -> str:
-    """The last frame of an XYZ file, counted in lines; ASE would wait on a huge count."""
-    lines = text.splitlines(keepends=True)
-    at, start = 0, 0
-    while at < len(lines) and lines[at].strip():
-        start, at = at, at + int(lines[at]) + 2
-        if not start + 2 < at <= len(lines):
-            raise ValueError(f"line {start + 1} says {lines[start].strip()} atoms, which are not there")
-        while at < len(lines) and lines[at].lstrip().startswith("VEC"):
-            at += 1
-    return "".join(lines[start:at])
-
-
-def _too_large(name: str) -> str:
-    return f"{name}: too large; at most {MOST_BYTES // 1_000_000} MB. Keep the last frame only."
-
-
-def _closed(name: str) -> str:
-    return f"{name}: files of this kind can run code or hold more than structures. Use .xyz, .cif or .traj."
+    normal = face @ crystal.cell.reciprocal()
+    heights = np.sort(crystal.positions @ normal % 1.0)
+    gaps = np.diff(heights, append=heights[0] + 1.0)
+    widest = int(np.argmax(gaps > gaps.max() - 1e-6))  # the first of those that are equal but for rounding
+    crystal.positions -= (heights[widest] + gaps[widest] / 2) * normal / (normal @ normal)
 
 
 def _places(prototype: str, text: str) -> list[str]:
@@ -399,10 +312,11 @@ def _places(prototype: str, text: str) -> list[str]:
     sites, text = SITES.get(prototype, (1,)), str(text)
     if not re.search(r"\d", text):
         return _symbols("elements", text, len(sites), f" for {prototype}")
-    found = re.findall(r"([A-Z][a-z]?)(\d*)", text)
+    found = re.findall(r"([A-Z][a-z]?)([1-9]?)", text)
     counts = {symbol: int(number or 1) for symbol, number in found}
     symbols = _symbols("elements", " ".join(counts), len(sites), f" for {prototype}")
-    if len(found) != len(counts) or sorted(counts.values()) != sorted(sites):
+    rest = re.sub(r"[A-Z][a-z]?[1-9]?|[\s,-]", "", text)
+    if rest or len(found) != len(counts) or sorted(counts.values()) != sorted(sites):
         raise InputError(f"elements: {prototype} has places as {' to '.join(map(str, sites))}, got {text!r}.")
     chosen: list[str] = []
     for number in sites:
@@ -429,6 +343,11 @@ def _measured(prototype: str, symbols: Sequence[str]) -> tuple[float, float | No
     return float(state["a"]), state.get("c/a")
 
 
+def _switch(name: str, value: Any) -> None:
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name}: expected True or False, got {value!r}.")
+
+
 def _checked(atoms: Any) -> None:
     if not isinstance(atoms, Atoms) or len(atoms) == 0:
         raise InputError(f"atoms: expected an ase.Atoms with at least one atom, got {type(atoms).__name__}.")
@@ -445,40 +364,6 @@ def _carried(change: Callable[[], Any]) -> Any:
         return change()
     except (AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
         raise InputError("atoms: its constraints cannot go along. Take them off: atoms.set_constraint().") from error
-
-
-def _plain(atoms: Atoms) -> Atoms:
-    """Only what a structure is made of: no calculator, no labels, no remarks."""
-    out = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    for name in KEPT:
-        if atoms.has(name):
-            out.set_array(name, atoms.get_array(name))
-    out.set_constraint([constraint.copy() for constraint in atoms.constraints])
-    return out
-
-
-def _whole(atoms: Atoms) -> Atoms:
-    """Refuse what is no structure, whatever made it."""
-    cell, pbc = atoms.cell.array, atoms.pbc
-    if atoms.numbers.min() < 1:
-        raise InputError("structure: an atom has no element.")
-    if not all(np.isfinite(array).all() for array in (cell, *(atoms.arrays[n] for n in atoms.arrays))):
-        raise InputError("structure: positions, cell vectors or momenta hold NaN or infinity.")
-    if max(np.abs(atoms.positions).max(), np.abs(cell).max()) > 1e7:
-        raise InputError("structure: positions or cell beyond a millimetre. Are they in Å?")
-    lengths = np.linalg.norm(cell[pbc], axis=1)
-    if pbc.any() and (
-        lengths.min() < CLOSEST or np.linalg.svd(cell[pbc] / lengths[:, None], compute_uv=False).min() < 1e-4
-    ):
-        raise InputError(
-            "structure: it is periodic, but its cell has no volume there. Give a cell, or set pbc to False."
-        )
-    if len(atoms) > MOST_ATOMS:
-        raise InputError(f"structure: {len(atoms)} atoms are too many; at most {MOST_ATOMS}.")
-    distance, other = nearest_neighbors(atoms.positions, np.where(pbc[:, None], cell, 0.0), pbc, CLOSEST)
-    if (i := int(distance.argmin())) < len(atoms) and distance[i] < CLOSEST:
-        raise InputError(f"structure: atoms {i} and {other[i]} are {distance[i]:.2g} Å apart, nearer than {CLOSEST} Å.")
-    return atoms
 
 
 OPERATIONS = (crystal, molecule, supercell, vacancy, substitute, strain, rattle, slab)

@@ -10,7 +10,9 @@ Channel-wise products: Darby et al., DOI 10.1103/PhysRevLett.131.028001.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,24 +107,128 @@ def source(lmax: int, body_order: int) -> str:
     n_lm = (lmax + 1) ** 2
     loads = {name: [f"{name}{i} = {name}[{i}, c]" for i in range(n_lm)] for name in "at"}
     weights = [f"w{b} = db[{b}, c]" for b in range(len(polynomials))]
-    value = [f"b[{b}, c] = {_sum(p)}" for b, p in enumerate(polynomials)]
     push = [f"b[{b}, c] = {_directional(p)}" for b, p in enumerate(polynomials)]
-    pull = [f"da[{i}, c] = {_pulled(polynomials, i, tangent=False)}" for i in range(n_lm)]
-    curve = [f"da[{i}, c] = {_pulled(polynomials, i, tangent=True)}" for i in range(n_lm)]
+    curve = [f"da[{i}, c] = {_curved(polynomials, i)}" for i in range(n_lm)]
+    columns, place = "a.shape[1]", "{name}[{row}, c]"
     return "\n\n".join(
         [
-            _function("invariants", "a, b", loads["a"] + value),
-            _function("invariants_vjp", "a, db, da", loads["a"] + weights + pull),
-            _function("invariants_jvp", "a, t, b", loads["a"] + loads["t"] + push),
-            _function("invariants_hvp", "a, db, t, da", loads["a"] + loads["t"] + weights + curve),
+            _function("invariants", "a, b", columns, _values(polynomials, lmax, place)),
+            _function("invariants_vjp", "a, db, da", columns, _gradients(polynomials, lmax, place)),
+            _function("invariants_jvp", "a, t, b", columns, loads["a"] + loads["t"] + push),
+            _function("invariants_hvp", "a, db, t, da", columns, loads["a"] + loads["t"] + weights + curve),
         ]
     )
 
 
-def _function(name: str, arguments: str, body: list[str]) -> str:
+def fused_source(lmax: int, body_order: int, n_channels: int) -> str:
+    """Source of `invariants(a, b)` and `invariants_vjp(a, db, da)` on flat arrays with rows of n_channels."""
+    polynomials, place = invariants(lmax, body_order), f"{{name}}[{{row}} * {n_channels} + c]"
+    # a count known only at run time keeps the compiler from unrolling the loop before it can vectorise it
+    columns = f"min(a.size // {(lmax + 1) ** 2}, {n_channels})"
+    return "\n\n".join(
+        [
+            _function("invariants", "a, b", columns, _values(polynomials, lmax, place)),
+            _function("invariants_vjp", "a, db, da", columns, _gradients(polynomials, lmax, place)),
+        ]
+    )
+
+
+def _function(name: str, arguments: str, columns: str, body: list[str]) -> str:
     lines = "\n".join(f"        {line}" for line in body)
-    head = f"@njit(cache=True, nogil=True, fastmath=FAST)\ndef {name}({arguments}):"
-    return f"{head}\n    for c in range(a.shape[1]):\n{lines}\n"
+    head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")\ndef {name}({arguments}):'
+    return f"{head}\n    for c in range({columns}):\n{lines}\n"
+
+
+def _nested(polynomial: Polynomial) -> dict[int, dict[int, dict[int, float]]]:
+    """A cubic form as Σ_i a_i Σ_j a_j Σ_k C_ijk a_k."""
+    tree: dict[int, dict[int, dict[int, float]]] = {}
+    for (i, j, k), coefficient in polynomial.items():
+        tree.setdefault(i, {}).setdefault(j, {})[k] = coefficient
+    return tree
+
+
+def _scaled(terms: dict[int, float]) -> str:
+    return " + ".join(f"real({c!r}) * a{k}" for k, c in terms.items())
+
+
+def _kinds(polynomials: tuple[Polynomial, ...], lmax: int) -> Iterator[tuple[int, str, Any]]:
+    """Number and kind of each invariant: a_0, a power spectrum p_l, a_0 p_l, a cubic form, or a product p_l p_k."""
+    n = lmax + 1
+    for b, p in enumerate(polynomials):
+        order = len(next(iter(p)))
+        if order == 1:
+            yield b, "density", None
+        elif order == 2:
+            yield b, "power", b - 1
+        elif order == 3 and all(key[0] == 0 for key in p):
+            l = int(max(key[2] for key in p) ** 0.5)
+            yield b, "scaled", (l, p[0, l * l, l * l] * (2.0 * l + 1.0) ** 0.5)
+        elif order == 3:
+            yield b, "cubic", _nested(p)
+        else:
+            first = len(polynomials) - n * (n + 1) // 2
+            yield b, "product", [(l, k) for l in range(n) for k in range(l, n)][b - first]
+
+
+def _loads(lmax: int, place: str) -> list[str]:
+    """Densities and their power spectra p_l = Σ_m a_lm² / √(2l+1)."""
+    lines = [f"a{i} = {place.format(name='a', row=i)}" for i in range((lmax + 1) ** 2)]
+    for l in range(lmax + 1):
+        squares = " + ".join(f"a{i} * a{i}" for i in range(l * l, (l + 1) ** 2))
+        lines.append(f"p{l} = real({(2.0 * l + 1.0) ** -0.5!r}) * ({squares})")
+    return lines
+
+
+def _values(polynomials: tuple[Polynomial, ...], lmax: int, place: str) -> list[str]:
+    lines = _loads(lmax, place)
+    for b, kind, about in _kinds(polynomials, lmax):
+        if kind == "density":
+            value = "a0"
+        elif kind == "power":
+            value = f"p{about}"
+        elif kind == "scaled":
+            value = f"real({about[1]!r}) * a0 * p{about[0]}"
+        elif kind == "product":
+            value = f"p{about[0]} * p{about[1]}"
+        else:
+            rows = [
+                f"a{i} * ({' + '.join(f'a{j} * ({_scaled(terms)})' for j, terms in row.items())})"
+                for i, row in about.items()
+            ]
+            value = " + ".join(rows)
+        lines.append(f"{place.format(name='b', row=b)} = {value}")
+    return lines
+
+
+def _gradients(polynomials: tuple[Polynomial, ...], lmax: int, place: str) -> list[str]:
+    """Reverse mode: each product of two densities is formed once, and each monomial costs two operations."""
+    n_lm = (lmax + 1) ** 2
+    lines = _loads(lmax, place)
+    lines += [f"d{i} = real(0.0)" for i in range(n_lm)] + [f"q{l} = real(0.0)" for l in range(lmax + 1)]
+    for b, kind, about in _kinds(polynomials, lmax):
+        lines.append(f"w = {place.format(name='db', row=b)}")
+        if kind == "density":
+            lines.append("d0 += w")
+        elif kind == "power":
+            lines.append(f"q{about} += w")
+        elif kind == "scaled":
+            l, factor = about
+            lines += [f"w = real({factor!r}) * w", f"d0 += w * p{l}", f"q{l} += w * a0"]
+        elif kind == "product":
+            l, k = about
+            lines += [f"q{l} += w * p{k}", f"q{k} += w * p{l}"]
+        else:
+            for i, row in about.items():
+                lines += [f"u = w * a{i}"]
+                for number, (j, terms) in enumerate(row.items()):
+                    lines += [f"v = {_scaled(terms)}", f"s = u * a{j}", f"d{j} += u * v"]
+                    lines += [f"t {'+=' if number else '='} a{j} * v"]
+                    lines += [f"d{k} += real({c!r}) * s" for k, c in terms.items()]
+                lines.append(f"d{i} += w * t")
+    for l in range(lmax + 1):
+        lines.append(f"q{l} = real({2.0 * (2.0 * l + 1.0) ** -0.5!r}) * q{l}")
+        lines += [f"{place.format(name='da', row=i)} = d{i} + q{l} * a{i}" for i in range(l * l, (l + 1) ** 2)]
+    return lines
 
 
 def _derivative(polynomial: Polynomial, i: int) -> Polynomial:
@@ -155,11 +261,12 @@ def _directional(polynomial: Polynomial) -> str:
     return " + ".join(f"t{i} * ({_sum(_derivative(polynomial, i))})" for i in variables)
 
 
-def _pulled(polynomials: tuple[Polynomial, ...], i: int, *, tangent: bool) -> str:
+def _curved(polynomials: tuple[Polynomial, ...], i: int) -> str:
+    """Σ_b w_b ∂/∂a_i (∂B_b/∂a · t)."""
     terms = []
     for b, p in enumerate(polynomials):
         d = _derivative(p, i)
-        expression = _directional(d) if tangent else _sum(d)
+        expression = _directional(d)
         if d and expression:
             terms.append(f"w{b} * ({expression})")
     return " + ".join(terms) if terms else "0.0"

@@ -340,17 +340,3 @@ def mix(raw, mixing, lmax, a):
                 value, m = raw[lm, k], mixing[l, k]
                 for c in range(row.size):
                     row[c] += value * m[c]
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def unmix(da, mixing, lmax, raw):
-    """Transpose of `mix`: raw[lm, zk] = Σ_c da[lm, c] mixing[l, zk, c]."""
-    for l in range(lmax + 1):
-        for lm in range(l * l, (l + 1) * (l + 1)):
-            row = da[lm]
-            for k in range(raw.shape[1]):
-                m = mixing[l, k]
-                total = 0.0
-                for c in range(row.size):
-                    total += row[c] * m[c]
-                raw[lm, k] = total

@@ -1,9 +1,10 @@
 """Numba modules written for one architecture and cached on disk.
 
-The invariants are emitted as straight-line code from their coupling table, because a loop over the table's indexed
-terms costs five times as much. Numba caches compiled code only for functions that come from a file, so the source is
-written to a cache folder: `$MLIP_LAB_CACHE`, or `mlip_lab` in the user's cache folder, or a temporary folder where
-neither can be written.
+The loops of the running path (straight.py, neural.py) and the invariants (couplings.py) are emitted as straight-line
+code with the numbers of functions and channels written in: a loop over the indexed terms of the coupling table costs
+five times as much. Numba caches compiled code only for functions that come from a file, so the source is written to a
+cache folder: `$MLIP_LAB_CACHE`, or `mlip_lab` in the user's cache folder, or a temporary folder where neither can be
+written.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
 from mlip_lab.core.errors import InputError
 from mlip_lab.core.files import write_bytes
-from mlip_lab.kernels import couplings
+from mlip_lab.kernels import couplings, neural, straight
+from mlip_lab.kernels.straight import Sizes
 
 _LOCK = threading.Lock()
 _FOLDER = Path(__file__).parent
@@ -31,22 +34,78 @@ import math
 import numpy as np
 from numba import njit
 
-from mlip_lab.kernels.density import atom_basis, gather, mix, most_neighbors, pair_gradients, project, unmix, workspace
+from mlip_lab.kernels.density import {density}
 from mlip_lab.kernels.harmonics import FAST
 from mlip_lab.kernels.neighbors import build_pairs, needs_rebuild
 from mlip_lab.kernels.zbl import zbl
 
+real = np.{precision}
 '''
 
 
 def learning_module(lmax: int, body_order: int) -> ModuleType:
     """Invariants with their derivatives, and the design matrix, for the learning path."""
-    return _module(lmax, body_order, ("learning",))
+    n = len(couplings.invariants(lmax, body_order))
+
+    def parts() -> list[str]:
+        return [
+            _header("float64", "atom_basis, gather, mix, most_neighbors, project, workspace"),
+            f"LMAX = {lmax}\nN_INVARIANTS = {n}\n",
+            couplings.source(lmax, body_order),
+            _text("learning"),
+        ]
+
+    return _module(f"learning_l{lmax}_b{body_order}", parts)
 
 
-def running_module(lmax: int, body_order: int, readout: str) -> ModuleType:
-    """The fused `evaluate` and `md_chunk` for the running path of a readout ("linear", "kernel" or "neural")."""
-    return _module(lmax, body_order, (f"readout_{readout}", "evaluate", "md_chunk"))
+def running_module(sizes: Sizes, body_order: int, readout: str, n_hidden: int, precision: str) -> ModuleType:
+    """The fused `evaluate` and `md_chunk` for the running path.
+
+    Args:
+        sizes: Numbers of functions and channels.
+        body_order: Of the invariants.
+        readout: "linear", "kernel" or "neural".
+        n_hidden: Width of the hidden layers, a multiple of neural.TILE; of the neural readout only.
+        precision: "float64" or "float32", of everything but positions, sums of energies and forces.
+    """
+    n_features = len(couplings.invariants(sizes.lmax, body_order)) * sizes.n_channels
+    constants = {
+        "BLOCK": neural.BLOCK,
+        "CHUNK": straight.CHUNK,
+        "LANES": straight.LANES[precision],
+        "ROWS": straight.ROWS,
+        **{name: getattr(straight, name) for name in ("UX", "UY", "UZ", "DISTANCE")},
+        "N_LM": sizes.n_lm,
+        "N_EVEN": sizes.n_even,
+        "N_RADIAL": sizes.n_radial,
+        "PADDED": sizes.padded,
+        "N_CHANNELS": sizes.n_channels,
+        "N_FEATURES": n_features,
+    }
+
+    def parts() -> list[str]:
+        neural_readout = readout == "neural"
+        return [
+            _header(precision, "most_neighbors"),
+            "\n".join(f"{name} = {value}" for name, value in constants.items()) + "\n",
+            straight.source(sizes),
+            couplings.fused_source(sizes.lmax, body_order, sizes.n_channels),
+            neural.source(n_features, n_hidden) if neural_readout else _text(f"readout_{readout}"),
+            _text("evaluate"),
+            _text("md_chunk"),
+        ]
+
+    width = f"_h{n_hidden}" if readout == "neural" else ""
+    shape = f"l{sizes.lmax}_b{body_order}_n{sizes.n_radial}_p{sizes.n_pair}_c{sizes.n_channels}{width}"
+    return _module(f"{readout}_{shape}_{precision}", parts)
+
+
+def _header(precision: str, density: str) -> str:
+    return _HEADER.format(precision=precision, density=density)
+
+
+def _text(template: str) -> str:
+    return (_FOLDER / "templates" / f"{template}.py.txt").read_text()
 
 
 def cache_folder() -> Path:
@@ -64,13 +123,12 @@ def _fingerprint() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-@lru_cache
-def _module(lmax: int, body_order: int, templates: tuple[str, ...]) -> ModuleType:
-    name = f"mlip_lab_{templates[0]}_l{lmax}_b{body_order}_{_fingerprint()}"
+def _module(kind: str, parts: Callable[[], list[str]]) -> ModuleType:
+    name = f"mlip_lab_{kind}_{_fingerprint()}"
     with _LOCK:
         if name in sys.modules:
             return sys.modules[name]
-        path = _written(name, lmax, body_order, templates)
+        path = _written(name, parts)
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise InputError(f"Cannot import the generated kernels from {path}.")
@@ -86,18 +144,15 @@ def _ours(folder: Path) -> bool:
     return about.st_uid == os.getuid() and not about.st_mode & 0o002
 
 
-def _written(name: str, lmax: int, body_order: int, templates: tuple[str, ...]) -> Path:
+def _written(name: str, parts: Callable[[], list[str]]) -> Path:
     for folder in (cache_folder(), Path(tempfile.gettempdir()) / f"mlip_lab-{os.getuid()}"):
         path = folder / f"{name}.py"
-        n_invariants = len(couplings.invariants(lmax, body_order))
-        parts = [f"LMAX = {lmax}\nN_INVARIANTS = {n_invariants}\n\n", couplings.source(lmax, body_order)]
-        parts += [(_FOLDER / "templates" / f"{part}.py.txt").read_text() for part in templates]
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _ours(folder):
                 continue
             if not path.exists():
-                write_bytes(path, (_HEADER + "\n\n".join(parts)).encode())
+                write_bytes(path, "\n\n".join(parts()).encode())
         except (InputError, OSError):
             continue
         return path

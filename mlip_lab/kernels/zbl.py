@@ -13,7 +13,7 @@ from numba import njit
 COULOMB = 14.399645351950548  # eV·Å, as mlip_lab.core.units.COULOMB
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def zbl(r, zi, zj, inner, outer):
     """Energy in eV of a pair at distance r (Å), and its derivative in eV/Å.
 

@@ -11,7 +11,8 @@ import ipywidgets as widgets
 
 from mlip_lab.calculators.catalogue import catalogue
 from mlip_lab.core.errors import InputError, MlipError
-from mlip_lab.data.build import OPERATIONS, read_structure_bytes
+from mlip_lab.data.build import OPERATIONS
+from mlip_lab.data.structure_files import read_structure_bytes
 from mlip_lab.lab.store import LabStore, built, from_catalogue, from_folder
 from mlip_lab.panels.base.capability import Capability
 from mlip_lab.panels.base.form import FormModel

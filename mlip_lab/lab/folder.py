@@ -27,7 +27,7 @@ from mlip_lab import __version__
 from mlip_lab.calculators.catalogue import by_name
 from mlip_lab.core.errors import FileFormatError, InputError, MlipError
 from mlip_lab.core.files import write_bytes
-from mlip_lab.data.build import KEPT
+from mlip_lab.data.whole import KEPT
 from mlip_lab.lab.store import LabStore, catalogue_entry, from_folder, packaged
 from mlip_lab.model.files import packaged_potentials
 from mlip_lab.model.potential import Potential

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lab.core.errors import FileFormatError, InputError
-from mlip_lab.kernels import generated
 from mlip_lab.kernels.neighbors import build_pairs
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.features import n_features
+from mlip_lab.model.running import Compiled, Evaluation, Weights, compile_weights
 
 if TYPE_CHECKING:
     from mlip_lab.calculators.mlip import MLIPCalculator
 
 Floats = NDArray[np.float64]
-Weights = Mapping[str, Floats]
 
 
 def weight_shapes(config: PotentialConfig) -> dict[str, tuple[int, ...]]:
@@ -40,50 +38,6 @@ def weight_shapes(config: PotentialConfig) -> dict[str, tuple[int, ...]]:
         d, m = config.n_components, config.n_points
         shapes |= {"mean": (s, n_b), "q": (s, n_b, d), "points": (s, m, d), "alpha": (s, m)}
     return shapes
-
-
-@dataclass(frozen=True, eq=False)
-class Compiled:
-    """What runs a potential: a compiled module and its parameters.
-
-    Attributes:
-        module: Generated module with `evaluate` and `md_chunk`.
-        theta: Parameters for them.
-        config: The configuration.
-    """
-
-    module: ModuleType
-    theta: tuple[Any, ...]
-    config: PotentialConfig
-
-    @property
-    def cutoff(self) -> float:
-        """Cutoff in Å."""
-        return self.config.cutoff
-
-    def species_of(self, numbers: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-        """Species index of each atom; InputError for an element that was not trained."""
-        return self.config.species_of(numbers)
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Energy and its derivatives of one structure.
-
-    Attributes:
-        energies: Energy of each atom in eV (n,).
-        forces: In eV/Å (n, 3).
-        virial: ∂E/∂strain in eV (3, 3); divided by the volume it is the stress.
-    """
-
-    energies: Floats
-    forces: Floats
-    virial: Floats
-
-    @property
-    def energy(self) -> float:
-        """Total energy in eV."""
-        return float(self.energies.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,28 +80,15 @@ class Potential:
         """Atomic numbers that the potential knows."""
         return self.config.numbers
 
-    def compiled(self, member: int = 0) -> Compiled:
-        """Module and parameters of one member for the running path."""
-        c, w = self.config, self.members[member]
-        names = {
-            "linear": ("linear",),
-            "kernel": ("linear", "mean", "q", "points", "alpha"),
-            "neural": ("linear", "w1", "b1", "w2", "b2", "w3"),
-        }[c.readout]
-        outer = np.array(c.outer) if c.repulsion else np.zeros((c.n_species, c.n_species))
-        frame = (
-            float(c.cutoff),
-            np.array(c.r0),
-            w["e0"],
-            w["pair"],
-            w["mixing"],
-            np.array(c.numbers, dtype=float),
-            np.array(c.inner),
-            outer,
-        )
-        return Compiled(
-            generated.running_module(c.lmax, c.body_order, c.readout), (frame, tuple(w[name] for name in names)), c
-        )
+    def compiled(self, member: int = 0, *, precision: str = "float64") -> Compiled:
+        """Module and parameters of one member for the running path.
+
+        Args:
+            member: Which member of an ensemble.
+            precision: "float64", or "float32": faster, with forces rounded to some 1e-5 eV/Å. Positions, and sums of
+                energies and forces, are float64 either way.
+        """
+        return compile_weights(self.config, self.members[member], precision)
 
     def evaluate(
         self, numbers: NDArray[np.int64], positions: Floats, cell: Floats, pbc: NDArray[np.bool_], *, member: int = 0
@@ -165,24 +106,24 @@ class Potential:
             InputError: For an element that was not trained.
         """
         compiled = self.compiled(member)
-        species = compiled.species_of(numbers)
         positions, cell = np.ascontiguousarray(positions, dtype=float), np.ascontiguousarray(cell, dtype=float)
-        first, neighbor, shift = build_pairs(positions, cell, np.asarray(pbc, dtype=bool), compiled.cutoff)
-        energies, forces, virial = np.empty(species.size), np.empty((species.size, 3)), np.empty((3, 3))
-        compiled.module.evaluate(
-            compiled.theta, species, positions, cell, first, neighbor, shift, energies, forces, virial
-        )
-        return Evaluation(energies, forces, virial)
+        pairs = build_pairs(positions, cell, np.asarray(pbc, dtype=bool), compiled.cutoff)
+        return compiled.evaluate(compiled.species_of(numbers), positions, cell, pairs)
 
-    def calculator(self, *, skin: float = 0.5) -> MLIPCalculator:
+    def calculator(
+        self, *, skin: float = 0.5, precision: str = "float64", threads: int | None = None
+    ) -> MLIPCalculator:
         """An ASE calculator of this potential.
 
         Args:
             skin: How much further than the cutoff, in Å, the pair list reaches so that it can be used again.
+            precision: "float64" or "float32" (see `compiled`).
+            threads: How many cores a force call of many atoms may use; None takes NUMBA_NUM_THREADS or
+                OMP_NUM_THREADS, else one for each core of the process.
         """
         from mlip_lab.calculators.mlip import MLIPCalculator
 
-        return MLIPCalculator(self, skin=skin)
+        return MLIPCalculator(self, skin=skin, precision=precision, threads=threads)
 
     def save(self, folder: str | Path) -> Path:
         """Write the potential as one folder: weights.safetensors, config.json, report.json."""

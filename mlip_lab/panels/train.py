@@ -90,7 +90,7 @@ def _about(values: Mapping[str, Any]) -> str:
         source = values[name]
         if source is None:
             continue
-        if source in packaged_names() and not Path(source).exists():
+        if source in packaged_names():
             frames, held_out = packaged_set(source)
             words.append(f"Packaged set {source!r}: {len(frames)} frames to learn from, {len(held_out)} to test on.")
             words.append(str(frames.report))

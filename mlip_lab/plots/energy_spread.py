@@ -30,14 +30,19 @@ def energy_spread(result: EnergySpread, *, known: Points | None = None, referenc
     )  # fmt: skip
     above.plot(result.volumes, energies, color=OURS, lw=1.4, label="mean of the ensemble")
     below.semilogy(result.volumes, np.maximum(1000 * spreads, 1e-6), color=OURS, lw=1.4)
-    words = f"The members differ by up to {1000 * spreads.max():.2g} meV/atom"
+    words = f"The members differ by up to {_short(1000 * spreads.max())} meV/atom"
     if known is not None:
         low, high = float(known[0].min()), float(known[0].max())
         for ax in (above, below):
             ax.axvspan(low, high, color=QUIET, alpha=0.12, lw=0, label="volumes with data" if ax is above else None)
         above.plot(known[0], known[1] - zero, "o", ms=5, mfc="none", mec=REFERENCE, label=reference_name)
-        words += f", and by up to {1000 * result.within(low, high):.2g} where there were data"
+        words += f", and by up to {_short(1000 * result.within(low, high))} where there were data"
     above.set_ylabel(f"energy above the\nlowest of {reference_name} (eV/atom)" if known else "energy (eV/atom)")
     below.set(xlabel="volume (Å³/atom)", ylabel="spread\n(meV/atom)")
     legend(above)
     return describe(figure, f"{words}.")
+
+
+def _short(value: float) -> str:
+    """Two digits, without a power of ten."""
+    return f"{float(f'{value:.2g}'):g}"

@@ -28,7 +28,7 @@ def loop_work(result: LoopWork) -> Figure:
     words = f"Round the loop the forces do {1000 * result.work:.2g} meV of work in {(len(result.path) - 1) // 4} steps"
     words += " an edge, and less the finer the steps."
     if result.swirl:
-        words += f" With the made-up force it is {1000 * (result.work + result.swirl_work):.3g} meV, however fine."
+        words += f" With the made-up force it is {1000 * (result.work + result.swirl_work):.4g} meV, however fine."
     return describe(figure, words)
 
 

@@ -29,7 +29,7 @@ SCHEMES = {  # name, and whether its scale starts at zero
     "displacement": True,
 }
 SPHERE = 0.5  # radius of a drawn atom in covalent radii: large enough to see, small enough to see past
-REACH = 1.2  # two atoms are joined when they are closer than this many sums of covalent radii
+REACH = 0.4  # two atoms are joined when they are at most so much, in Å, farther apart than their covalent radii
 LAYERS = 24  # atoms are drawn in so many layers, from the back to the front
 MANY = 2_000  # with more atoms no outlines and no bonds are drawn
 COLORMAP = "viridis"
@@ -133,16 +133,16 @@ def cell_edges(cell: Floats) -> Floats:
 
 
 def bonded_pairs(numbers: NDArray[np.integer], positions: Floats) -> NDArray[np.int64]:
-    """Pairs of atoms closer than 1.2 sums of their covalent radii, (n_pairs, 2); none among more than 2 000 atoms.
+    """Pairs of atoms closer than their covalent radii and 0.4 Å, (n_pairs, 2); none among more than 2 000 atoms.
 
     Only atoms as they are drawn are joined, not their periodic images: a bond then never crosses the picture.
     """
     if not 1 < len(numbers) <= MANY:
         return np.empty((0, 2), dtype=np.int64)
     radii = covalent_radii[numbers]
-    pairs = cKDTree(positions).query_pairs(2 * REACH * radii.max(), output_type="ndarray")
+    pairs = cKDTree(positions).query_pairs(2 * radii.max() + REACH, output_type="ndarray")
     distances = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
-    near = distances < REACH * radii[pairs].sum(axis=1)
+    near = distances < radii[pairs].sum(axis=1) + REACH
     return np.asarray(pairs[near & (distances > 0.1)], dtype=np.int64)  # atoms on top of each other have no bond
 
 

@@ -88,7 +88,8 @@ def train(
     """Train a potential on labelled structures.
 
     Args:
-        data: The name of a packaged set such as "si", or what `read_frames` takes, or what it gave.
+        data: The name of a packaged set such as "si" (a folder of that name is "./si"), or what `read_frames` takes, or
+            what it gave.
         test: The same, for measuring errors only. With a packaged set, None takes its test frames.
         preset: "small", "default" or "large".
         readout: "linear", "kernel" or "neural"; None takes the preset's.
@@ -142,7 +143,7 @@ def train(
 
 
 def _datasets(data: Data, test: Data | None) -> tuple[Dataset, Dataset | None]:
-    if isinstance(data, str) and data in packaged_names() and not Path(data).exists():
+    if isinstance(data, str) and data in packaged_names():
         frames, held_out = packaged_set(data)
         if test is None:
             return frames, held_out

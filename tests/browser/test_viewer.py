@@ -82,12 +82,15 @@ def test_a_rotated_triclinic_crystal_is_drawn_where_ase_has_it(notebook: Any, th
     assert nb.errors == []
 
 
-def test_slider_and_live_coordinates_move_the_atoms_without_a_reload(notebook: Any) -> None:
+@pytest.mark.parametrize("subshells", [True, False], ids=["subshells", "no-subshells"])
+def test_slider_and_live_coordinates_move_the_atoms_without_a_reload(notebook: Any, subshells: bool) -> None:
     frames = (
         "frames = crystal.positions + np.random.default_rng(0).normal(scale=0.2, size=(20, 32, 3))\n"
         "viewer.show_frames(crystal, frames)\nviewer.color_by('displacement')"
     )
-    nb = notebook(SETUP + "viewer = Viewer()\nviewer.widget", frames)
+    nb = notebook(
+        SETUP + "viewer = Viewer()\nviewer.widget", frames, subshells=subshells, theme="light" if subshells else "dark"
+    )
     nb.run_all()
     card = drawn(nb)
     nb.page.evaluate(

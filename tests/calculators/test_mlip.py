@@ -16,6 +16,7 @@ from mlip_lab.calculators import mlip
 from mlip_lab.calculators.mlip import MLIPCalculator
 from mlip_lab.core.errors import InputError, MlipError
 from mlip_lab.model.potential import ensemble
+from mlip_lab.model.running import ATOMS_PER_THREAD
 from mlip_lab.testing import check_calculator
 from tests.potentials import random_potential
 
@@ -207,3 +208,42 @@ def test_an_atom_alone_has_the_energy_of_no_neighbours() -> None:
     )
     assert apart.get_potential_energy() == pytest.approx(2 * alone.get_potential_energy(), abs=1e-12)
     assert not alone.get_forces().any() and not apart.get_forces().any()
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("n_species", [1, 2])
+def test_single_precision_rounds_and_no_more(readout: str, n_species: int) -> None:
+    potential = random_potential(n_species, readout)
+    atoms = bulk("O", crystalstructure="fcc", a=3.4, cubic=True).repeat(2)
+    if n_species == 2:
+        atoms.numbers[::3] = 14
+    atoms.rattle(0.1, seed=1)
+    double, single = potential.calculator(), potential.calculator(precision="float32")
+    forces = double.get_property("forces", atoms)
+    # some thousand roundings of 6e-8 of the largest terms, of random sign
+    scale = np.abs(forces).max()
+    np.testing.assert_allclose(single.get_property("forces", atoms), forces, atol=1e-5 * scale)
+    assert np.abs(single.get_property("forces", atoms) - forces).max() > 1e-9 * scale  # it is another precision
+    assert single.get_property("energy", atoms) == pytest.approx(double.get_property("energy", atoms), rel=1e-6)
+    np.testing.assert_allclose(single.results["stress"], double.results["stress"], rtol=1e-4, atol=1e-5)
+    # the two take different routes through memory; nothing drifts between calls
+    assert np.array_equal(single.results["forces"], potential.calculator(precision="float32").get_forces(atoms))
+
+
+def test_threads_change_the_order_of_sums_and_nothing_else() -> None:
+    potential = random_potential(2, "neural")
+    atoms = bulk("O", crystalstructure="fcc", a=3.4, cubic=True).repeat(6)
+    atoms.numbers[::3] = 14
+    atoms.rattle(0.1, seed=1)
+    assert len(atoms) >= 3 * ATOMS_PER_THREAD  # else they would not be used
+    one, *three = ([c.get_property(name, atoms) for name in ("energies", "forces", "stress")]
+                   for c in (potential.calculator(threads=n) for n in (1, 3, 3)))  # fmt: skip
+    for alone, first, again in zip(one, *three, strict=True):
+        np.testing.assert_allclose(first, alone, atol=1e-11)
+        np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("wrong", [{"precision": "float16"}, {"threads": 0}, {"threads": 1.5}])
+def test_senseless_precision_and_threads_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        random_potential(1, "linear").calculator(**wrong)

@@ -80,7 +80,7 @@ def test_emitted_code(rng):
 @pytest.mark.parametrize("body_order", [2, 3, 4, 5])
 def test_emitted_text_of_every_body_order(rng, body_order):
     """The text itself, run as plain Python: values, and the three derivatives by their definitions."""
-    module: dict = {"njit": lambda **_: lambda function: function, "FAST": None}
+    module: dict = {"njit": lambda **_: lambda function: function, "FAST": None, "real": np.float64}
     exec(couplings.source(2, body_order), module)
     polynomials, c = couplings.invariants(2, body_order), 2
     n_b = len(polynomials)

@@ -1,10 +1,9 @@
-"""Harmonics, radial functions and density projections: exact values, derivatives, symmetry."""
+"""Density projections against the plain sum, their transpose and its adjoint; the short-range repulsion."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import sph_harm_y
 
 from mlip_lab.kernels.density import densities, densities_jvp, densities_vjp
 from mlip_lab.kernels.harmonics import harmonics, legendre_factors
@@ -29,11 +28,6 @@ def radial_of(r, r0, cutoff, n_radial):
     return g, dg
 
 
-def unit_vectors(rng, n):
-    u = rng.normal(size=(n, 3))
-    return u / np.linalg.norm(u, axis=1)[:, None]
-
-
 def crystal(rng, n_species):
     """Four atoms in a skewed cell smaller than the cutoff."""
     cell = np.array([[3.0, 0.2, 0.0], [0.4, 2.9, 0.1], [0.0, 0.3, 3.3]])
@@ -45,63 +39,6 @@ def project(positions, cell, species, r0):
     first, neighbor, shift = build_pairs(positions, cell, np.ones(3, bool), CUTOFF)
     vectors = pair_vectors(positions, cell, first, neighbor, shift)
     return (species, first, neighbor, vectors, r0, CUTOFF, N_RADIAL, N_PAIR, LMAX)
-
-
-def test_harmonics_are_those_of_scipy(rng):
-    """Real combinations of scipy's complex harmonics, up to its Condon–Shortley sign and normalisation 1/√4π."""
-    u = unit_vectors(rng, 7)
-    y, _ = harmonics_of(u, 6)
-    theta, phi = np.arccos(u[:, 2]), np.arctan2(u[:, 1], u[:, 0])
-    for l in range(7):
-        for m in range(l + 1):
-            found = sph_harm_y(l, m, theta, phi) * np.sqrt(4 * np.pi) * (-1) ** m * (np.sqrt(2) if m else 1)
-            # both recursions lose a few units in the last place for each degree
-            np.testing.assert_allclose(y[l * l + l + m], found.real, atol=1e-13)
-            if m:
-                np.testing.assert_allclose(y[l * l + l - m], found.imag, atol=1e-13)
-
-
-def test_addition_theorem(rng):
-    y, _ = harmonics_of(unit_vectors(rng, 5), 6)
-    for l in range(7):
-        np.testing.assert_allclose((y[l * l : (l + 1) ** 2] ** 2).sum(axis=0), 2 * l + 1, rtol=1e-13)
-
-
-def test_gradient_of_harmonics(rng):
-    """(g - u (u·g)) is the derivative along the sphere: central differences of step h are off by h² ~ 1e-10."""
-    u, h = unit_vectors(rng, 4), 1e-5
-    _, gradient = harmonics_of(u, 6)
-    across = gradient - np.einsum("nx,ayn,ny->axn", u, gradient, u)
-    for x in range(3):
-        plus, minus = u.copy(), u.copy()
-        plus[:, x] += h
-        minus[:, x] -= h
-        plus /= np.linalg.norm(plus, axis=1)[:, None]
-        minus /= np.linalg.norm(minus, axis=1)[:, None]
-        numerical = (harmonics_of(plus, 6)[0] - harmonics_of(minus, 6)[0]) / (2 * h)
-        np.testing.assert_allclose(across[:, x], numerical, atol=2e-8)
-
-
-def test_radial_functions_are_chebyshev_polynomials_times_the_cutoff():
-    r, r0, cutoff = np.linspace(0.5, 4.9, 9), 2.3, 5.0
-    g, _ = radial_of(r, r0, cutoff, 6)
-    y, yc = 1 / (1 + (r / r0) ** 2), 1 / (1 + (cutoff / r0) ** 2)
-    x = 2 * (y - yc) / (1 - yc) - 1
-    for k in range(6):
-        np.testing.assert_allclose(g[k], np.cos(k * np.arccos(x)) * (1 - (r / cutoff) ** 2) ** 3, atol=1e-13)
-
-
-def test_radial_derivative_and_smooth_end():
-    r, h = np.linspace(0.5, 4.9, 9), 1e-5
-    numerical = (radial_of(r + h, 2.3, 5.0, 8)[0] - radial_of(r - h, 2.3, 5.0, 8)[0]) / (2 * h)
-    # truncation h² g'''/6 with g''' up to 1e3
-    np.testing.assert_allclose(radial_of(r, 2.3, 5.0, 8)[1], numerical, atol=1e-6)
-    # (1 - s²)³ ≈ (2 d/r_c)³ at distance d before the cutoff: value d³, slope d², both zero beyond
-    d = 1e-4
-    g, dg = radial_of(np.array([5.0 - d, 5.0, 5.1]), 2.3, 5.0, 8)
-    assert np.abs(g[:, 0]).max() < 1.01 * (2 * d / 5) ** 3
-    assert np.abs(dg[:, 0]).max() < 1.01 * 6 / 5 * (2 * d / 5) ** 2 + 1e-10
-    assert not g[:, 1:].any() and not dg[:, 1:].any()
 
 
 @pytest.mark.parametrize("n_species", [1, 2, 4])

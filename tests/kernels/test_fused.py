@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlip_lab.kernels import couplings
+from mlip_lab.kernels import couplings, straight
 from mlip_lab.kernels.density import densities
 from mlip_lab.kernels.neighbors import build_pairs, pair_vectors
 from mlip_lab.kernels.zbl import zbl
-from mlip_lab.model.potential import Evaluation, Potential
+from mlip_lab.model.potential import Potential
+from mlip_lab.model.running import Evaluation
 from tests.potentials import random_potential
 
 pytestmark = pytest.mark.interpreted
@@ -33,7 +34,7 @@ def run(potential: Potential, positions: Floats, cell: Floats, pbc: bool, skin: 
     energies, forces, virial = np.full(n, np.nan), np.full((n, 3), np.nan), np.full((3, 3), np.nan)
     species = compiled.species_of(NUMBERS[np.arange(n) % 3])
     compiled.module.evaluate(compiled.theta, species, positions, cell, *pairs, energies, forces, virial)
-    return Evaluation(energies, forces, virial)
+    return Evaluation(energies, forces, virial, 0.0)
 
 
 def invariants_by_the_plain_sum(
@@ -122,6 +123,17 @@ def test_pairs_beyond_the_cutoff_change_nothing(readout: str) -> None:
     for name in ("energies", "forces", "virial"):
         scale = np.abs(getattr(near, name)).max()
         np.testing.assert_allclose(getattr(far, name), getattr(near, name), atol=1e-12 * scale)
+
+
+def test_more_neighbours_than_one_chunk_holds() -> None:
+    """The loops run over chunks of neighbours of one species; here each atom has several, one of them partial."""
+    potential = random_potential(2, "neural", cutoff=7.5)
+    most = np.diff(build_pairs(POSITIONS, CELL, np.full(3, True), 7.5)[0]).max()
+    assert most > 2 * straight.CHUNK
+    found = run(potential, POSITIONS, CELL, True)
+    wanted = energies_by_the_plain_sum(potential, POSITIONS, CELL, True)
+    np.testing.assert_allclose(found.energies, wanted, rtol=1e-10)
+    np.testing.assert_allclose(found.forces.sum(axis=0), 0, atol=1e-11 * np.abs(found.forces).max())
 
 
 def test_atoms_without_neighbours() -> None:

@@ -138,7 +138,9 @@ def test_a_panel_alone_prints_a_structure_with_all_its_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    "calculator", [EMT(), EMT(asap_cutoff=True), LennardJones(sigma=2.3, epsilon=0.1 / 3, rc=5.0, smooth=True)], ids=repr
+    "calculator",
+    [EMT(), EMT(asap_cutoff=True), LennardJones(sigma=2.3, epsilon=0.1 / 3, rc=5.0, smooth=True)],
+    ids=repr,
 )
 def test_a_calculator_of_ase_is_printed_with_its_parameters(calculator: Any) -> None:
     (entry,) = shelf_of(None, calculator).potentials.values()
@@ -174,7 +176,7 @@ def test_a_variable_of_the_notebook_is_printed_by_its_name(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("wrong", ["Si", 3, Atoms(), [bulk("Cu")]])
 def test_what_is_no_structure_is_refused(wrong: Any) -> None:
-    with pytest.raises(InputError, match="atoms: expected an ase.Atoms"):
+    with pytest.raises(InputError, match=r"atoms: expected an ase\.Atoms"):
         shelf_of(wrong)
 
 

@@ -52,7 +52,7 @@ def test_loop_shows_work_beside_energy() -> None:
     assert np.allclose(energy.get_ydata()[[0, 8, 16]], [0, -750, 0])
     assert line(around, "with made-up force").get_ydata()[-1] == pytest.approx(1000.0)
     assert list(line(order, "work of the forces").get_xdata()) == [4, 2, 1]
-    assert "made-up force it is 1e+03 meV" in style.description(figure)
+    assert "made-up force it is 1000 meV" in style.description(figure)
     assert "made-up" not in style.description(loop(0.0).plot())
 
 
@@ -75,7 +75,7 @@ def test_spread_shows_where_data_were() -> None:
     above, below = figure.axes
     assert np.allclose(below.lines[0].get_ydata(), 1000 * scan.spreads)
     assert np.allclose(line(above, "DFT").get_ydata(), [0.0, 0.1])
-    assert "up to 5e+02 meV/atom, and by up to 2 where there were data" in style.description(figure)
+    assert "up to 500 meV/atom, and by up to 2 where there were data" in style.description(figure)
     assert "where there were data" not in style.description(scan.plot())
 
 

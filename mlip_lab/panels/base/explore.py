@@ -23,6 +23,7 @@ from mlip_lab.panels.base.worker import REPORT_EVERY
 from mlip_lab.plots.style import DRAWING, description, png
 
 STEPS = 100  # of a slider between the ends, where none are given
+OWN_SIZE = {"align_self": "flex-start", "width": "auto", "max_width": "100%"}  # not blown up to the full width
 STYLE: dict[str, Any] = {"style": {"description_width": "150px"}, "layout": {"width": "480px", "max_width": "100%"}}
 
 
@@ -42,7 +43,7 @@ class Explored:
         self._draw, self.sliders, self.drawn = draw, sliders, 0
         self._lock, self._asked, self._busy = threading.Lock(), False, False
         self._kept: DisplayHandle | None = None
-        self.image = DescribedImage(format="png")
+        self.image = DescribedImage(format="png", layout=OWN_SIZE)
         self.image.add_class("mlip-picture")
         self.words = widgets.HTML()
         self._show()

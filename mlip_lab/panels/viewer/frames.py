@@ -126,12 +126,10 @@ class Frames:
         """What is not drawn, in words."""
         if len(self.kept) == len(self.atoms):
             return ""
-        part = self.atoms.positions[self.kept]
-        axis = int(np.argmin(np.ptp(part, axis=0) / np.ptp(self.atoms.positions, axis=0)))
-        return (
-            f"{len(self.kept):,} of {len(self.atoms):,} atoms: a slice of {np.ptp(part[:, axis]):.1f} Å "
-            f"through the middle, across {'xyz'[axis]}."
-        ).replace(",", " ")
+        axis = int(np.argmax(np.ptp(self.atoms.positions, axis=0)))
+        thickness = float(np.ptp(self.atoms.positions[self.kept, axis]))
+        counts = f"{len(self.kept):,} of {len(self.atoms):,}".replace(",", " ")
+        return f"{counts} atoms: a slice through the middle, {thickness:.1f} Å thick, across {'xyz'[axis]}."
 
     def _checked(self, scheme: str, values: NDArray[np.floating]) -> Floats:
         count = len(self.atoms)

@@ -29,7 +29,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FRONT_END = "^3.1.4"  # versions of nglview's front end; 3.1.4 is tested, 4.0.1's wheel brings 3.1.5
-EDGE = 0.04  # radius of the cell's edges in Å
+EDGE = 0.004  # radius of the cell's edges, as a part of its longest: lines of the same width on any screen
+LETTER = 0.15  # size of the letters a, b and c, likewise; they are about half as high
 
 
 def available() -> bool:
@@ -204,8 +205,8 @@ def cell_message(cell: Floats) -> dict[str, Any]:
     """The cell's edges as the browser gets them: end points in Å, and a name at the end of each cell vector."""
     longest = float(np.linalg.norm(cell, axis=1).max())
     labels = [[name, (1.04 * vector).tolist()] for name, vector in zip("abc", cell, strict=True) if np.any(vector)]
-    size = 0.15 * longest  # letters are about half as high
-    return {"edges": cell_edges(cell).tolist(), "labels": labels, "radius": min(EDGE, 0.01 * longest), "size": size}
+    edges = cell_edges(cell).tolist()
+    return {"edges": edges, "labels": labels, "radius": EDGE * longest, "size": LETTER * longest}
 
 
 def quaternion(rotation: Floats) -> list[float]:

@@ -47,9 +47,8 @@ class View:
         """Make the widgets; nothing of the 3-D view is among them yet."""
         self._viewer = viewer
         self._height = f"{height}px"
-        self._scene: widgets.DOMWidget | None = None
-        self.poster = DescribedImage(format="png", layout=self._place(object_fit="contain", object_position="center"))
-        self.card = widgets.GridBox(layout=self._place(grid_template_columns="minmax(0, 1fr)", overflow="hidden"))
+        self.poster = DescribedImage(format="png", layout=self.place(object_fit="contain", object_position="center"))
+        self.card = widgets.GridBox(layout=self.place(grid_template_columns="minmax(0, 1fr)", overflow="hidden"))
         self.card.add_class("mlip-card")
         self.card.children = (self.poster,)
         self.mode = widgets.ToggleButtons(options=["3-D", "flat"], value=viewer.mode)
@@ -83,9 +82,6 @@ class View:
 
     def put(self, scene: widgets.DOMWidget | None) -> None:
         """Lay the 3-D view below the flat picture, or take it out."""
-        self._scene = scene
-        if scene is not None:
-            scene.layout = self._place()
         self.card.children = (self.poster,) if scene is None else (scene, self.poster)
 
     def picture(self, png: bytes, words: str) -> None:
@@ -99,7 +95,8 @@ class View:
         for widget in _all(self.root):
             widget.close()
 
-    def _place(self, **options: str) -> widgets.Layout:
+    def place(self, **options: str) -> widgets.Layout:
+        """A layout for one of the pictures: all lie in the same place, the last on top."""
         return widgets.Layout(width="100%", height=self._height, grid_area="1 / 1", **options)
 
     def _row(self, *children: widgets.Widget) -> widgets.Box:

@@ -133,7 +133,7 @@ class Viewer(traitlets.HasTraits):
             if self._closed:
                 return
             frames = self._shown()
-            frames.put(positions, cell, self.frame)
+            frames.put(positions, cell, self._index(frames))
         self._update(live=True)
 
     def append(self, positions: ArrayLike, cell: ArrayLike | None = None) -> None:
@@ -142,7 +142,7 @@ class Viewer(traitlets.HasTraits):
             if self._closed:
                 return
             frames = self._shown()
-            follow = self.frame == len(frames) - 1
+            follow = self._index(frames) == len(frames) - 1
             frames.put(positions, cell, None)
             count = len(frames)
         self.n_frames = count
@@ -189,7 +189,7 @@ class Viewer(traitlets.HasTraits):
         chosen = measure.check_atoms(atoms, self.n_atoms)
         with self._lock:
             frames, scene = self._frames, self._scene
-            words = "" if frames is None else measure.in_words(frames.at(self.frame), chosen)
+            words = "" if frames is None else measure.in_words(frames.at(self._index(frames)), chosen)
             if frames is not None and scene is not None:
                 scene.mark(np.flatnonzero(np.isin(frames.kept, chosen)).tolist())
         self.measured, self.words = chosen, words
@@ -201,7 +201,8 @@ class Viewer(traitlets.HasTraits):
     def look_along(self, axis: int) -> None:
         """See the whole structure along a cell vector: 0 for a, 1 for b, 2 for c."""
         with self._lock:
-            cell = np.zeros((3, 3)) if self._frames is None else self._frames.cells[self.frame]
+            frames = self._frames
+            cell = np.zeros((3, 3)) if frames is None else frames.cells[self._index(frames)]
         self._look(along(cell, axis))
 
     def figure(self) -> Figure:
@@ -233,11 +234,15 @@ class Viewer(traitlets.HasTraits):
             raise InputError("viewer: nothing is shown yet. Call show(atoms) first.")
         return self._frames
 
+    def _index(self, frames: Frames) -> int:
+        """The frame that is shown, also while another thread puts fewer frames in place of these."""
+        return min(self.frame, len(frames) - 1)
+
     def _begin(self, frames: Frames) -> None:
         with self._lock:
             if self._closed:
                 return
-            fit = self._frames is None or _elsewhere(self._frames.drawn(self.frame), frames.drawn(0))
+            fit = self._frames is None or _elsewhere(self._frames.drawn(self._index(self._frames)), frames.drawn(0))
             self._frames, self._settled = frames, False
             if fit:
                 self._rotation = seen_from()
@@ -252,7 +257,7 @@ class Viewer(traitlets.HasTraits):
             if self._frames is None or self._closed:
                 return
             if self.mode == "3-D" and self._scene is None:
-                self._scene = Scene(self._heard)
+                self._scene = Scene(self._heard, layout=self._view.place())
                 self._view.put(self._scene)
             if self._scene is not None:
                 self._scene.load(self._drawing(self._frames, fit))
@@ -261,8 +266,9 @@ class Viewer(traitlets.HasTraits):
             self._draw_flat()
 
     def _drawing(self, frames: Frames, fit: bool) -> Drawing:
-        atoms = frames.drawn(self.frame)
-        colors = packed_colors(atoms.numbers, frames.amounts(self.frame), frames.limits)
+        index = self._index(frames)
+        atoms = frames.drawn(index)
+        colors = packed_colors(atoms.numbers, frames.amounts(index), frames.limits)
         bonds = frames.bonds if frames.bonds_hold(atoms.positions) else frames.bonds[:0]
         marks = tuple(np.flatnonzero(np.isin(frames.kept, self.measured)).tolist())
         numbers, cell = atoms.numbers.astype(np.int64), atoms.cell.array
@@ -274,7 +280,7 @@ class Viewer(traitlets.HasTraits):
             frames = self._frames
             if frames is None or self._closed or not self._settled:
                 return
-            index = min(self.frame, len(frames) - 1)
+            index = self._index(frames)
             atoms = frames.drawn(index)
             colors = packed_colors(atoms.numbers, frames.amounts(index), frames.limits)
             if self._scene is not None:
@@ -363,7 +369,8 @@ class Viewer(traitlets.HasTraits):
                 figure, axes = new_figure()
                 axes[0, 0].set_axis_off()
                 return describe(figure, "No structure yet.")
-            atoms, amounts = frames.drawn(self.frame), frames.amounts(self.frame)
+            index = self._index(frames)
+            atoms, amounts = frames.drawn(index), frames.amounts(index)
             scheme, unit, limits, rotation = frames.scheme, frames.unit, frames.limits, self._rotation
         return structure(
             atoms, scheme=scheme, values=amounts, unit=unit, limits=limits, rotation=rotation, legend=legend

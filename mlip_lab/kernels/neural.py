@@ -1,0 +1,110 @@
+"""Straight-line code for the neural readout of a block of atoms.
+
+The first layer and its transpose are matrix products of a few atoms with weights that fill the second-level cache. A
+tile of TILE hidden units and BLOCK atoms keeps its sums in registers, so a weight that was fetched serves all atoms.
+"""
+
+from __future__ import annotations
+
+from mlip_lab.kernels.straight import added, indented
+
+BLOCK = 4  # atoms
+TILE = 4  # hidden units
+
+
+def source(n_features: int, n_hidden: int) -> str:
+    """Python source of `work_size` and `readout`.
+
+    Args:
+        n_features: Invariants of an atom.
+        n_hidden: Width of both layers, a multiple of TILE (filled up with weights of zero).
+    """
+    atoms, units = range(BLOCK), range(TILE)
+    dot = [f"v{q} = b[{q * n_features} + f]" for q in atoms]
+    for u in units:
+        dot += [f"weight = w1[first + {u * n_features} + f]", *(f"x{u}_{q} += weight * v{q}" for q in atoms)]
+    forward = [f"first = h * {n_features}"]
+    forward += [f"x{u}_{q} = b1[h + {u}]" for u in units for q in atoms]
+    forward += [f"for f in range({n_features}):", *indented(dot)]
+    forward += [f"x[{q * n_hidden} + h + {u}] = x{u}_{q}" for u in units for q in atoms]
+
+    pull = [f"w_{u} = w1[first + {u * n_features} + f]" for u in units]
+    pull += [f"db[{q * n_features} + f] += {added([f'd{u}_{q} * w_{u}' for u in units])}" for q in atoms]
+    backward = [f"first = h * {n_features}"]
+    backward += [f"d{u}_{q} = d[{q * n_hidden} + h + {u}]" for u in units for q in atoms]
+    backward += [f"for f in range({n_features}):", *indented(pull)]
+
+    linear = ["wf = w[f]"]
+    for q in atoms:
+        linear += [f"e{q} += wf * b[{q * n_features} + f]", f"db[{q * n_features} + f] = wf"]
+
+    def lines(body: list[str]) -> str:
+        return "\n".join(f"    {line}" for line in body)
+
+    return _TEXT.format(
+        hidden=n_hidden,
+        block=BLOCK,
+        flat=BLOCK * n_hidden,
+        start=lines([f"e{q} = real(0.0)" for q in atoms]),
+        linear=lines([f"for f in range({n_features}):", *indented(linear)]),
+        forward=lines([f"for h in range(0, {n_hidden}, {TILE}):", *indented(forward)]),
+        backward=lines([f"for h in range(0, {n_hidden}, {TILE}):", *indented(backward)]),
+        finish=lines([f"energies[{q}] += e{q}" for q in atoms]),
+    )
+
+
+_TEXT = '''@njit(cache=True, nogil=True)
+def work_size(weights):
+    """Scratch that the readout asks for."""
+    return 4 * {flat}
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def activate(x, d):
+    """x → φ(x) = x/2 (1 + x s), d → φ'(x) = 1/2 (1 + x (2 + x²) s³) with s = 1/√(1 + x²)."""
+    half, one, two = real(0.5), real(1.0), real(2.0)
+    for h in range(min(x.size, {flat})):
+        v = x[h]
+        s = one / math.sqrt(one + v * v)
+        x[h] = half * v * (one + v * s)
+        d[h] = half * (one + v * (two + v * v) * s * s * s)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def layer(x, weights, y):
+    """y[q, h] += Σ_g x[q, g] weights[g, h]."""
+    for q in range({block}):
+        for g in range({hidden}):
+            v, row = x[q * {hidden} + g], weights[g]
+            for h in range({hidden}):
+                y[q * {hidden} + h] += v * row[h]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def readout(weights, z, b, db, work, energies):
+    """Energies of a block of atoms: w·b + w₃·φ(W₂ᵀ φ(W₁ᵀ b + b₁) + b₂), and their gradients by b."""
+    w, w1, b1, w2, w2t = weights[0][z], weights[1][z], weights[2][z], weights[3][z], weights[4][z]
+    b2, w3 = weights[5][z], weights[6][z]
+    x, d, x2, d2 = work[:{flat}], work[{flat} : 2 * {flat}], work[2 * {flat} : 3 * {flat}], work[3 * {flat} :]
+{start}
+{linear}
+{forward}
+    activate(x, d)
+    for q in range({block}):
+        for h in range({hidden}):
+            x2[q * {hidden} + h] = b2[h]
+    layer(x, w2, x2)
+    activate(x2, d2)
+    for q in range({block}):
+        energy = real(0.0)
+        for h in range({hidden}):
+            energy += w3[h] * x2[q * {hidden} + h]
+            d2[q * {hidden} + h] *= w3[h]
+            x2[q * {hidden} + h] = real(0.0)
+        energies[q] = energy
+    layer(d2, w2t, x2)
+    for h in range({flat}):
+        d[h] *= x2[h]
+{backward}
+{finish}
+'''
