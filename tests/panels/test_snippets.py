@@ -140,7 +140,7 @@ def test_a_panel_alone_prints_a_structure_with_all_its_digits() -> None:
 @pytest.mark.parametrize(
     "calculator",
     [EMT(), EMT(asap_cutoff=True), LennardJones(sigma=2.3, epsilon=0.1 / 3, rc=5.0, smooth=True)],
-    ids=repr,
+    ids=["EMT", "EMT-asap", "LJ"],
 )
 def test_a_calculator_of_ase_is_printed_with_its_parameters(calculator: Any) -> None:
     (entry,) = shelf_of(None, calculator).potentials.values()
