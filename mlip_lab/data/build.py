@@ -169,6 +169,7 @@ def substitute(
         count = as_integer("count", count, low=1)
         if count > len(others):
             raise InputError(f"count: only {len(others)} atoms are not {symbol}, got {count}.")
+        _given(seed=seed)
         chosen = np.random.default_rng(seed).choice(others, count, replace=False)
     out: Atoms = atoms.copy()
     out.symbols[chosen] = symbol
@@ -205,6 +206,7 @@ def strain(
     _checked(atoms)
     if atoms.cell.rank == 0:
         raise InputError("atoms: a molecule without a cell cannot be strained. Choose a crystal.")
+    _given(xx=xx, yy=yy, zz=zz, yz=yz, xz=xz, xy=xy)
     deformation = np.eye(3) + np.array([[xx, xy / 2, xz / 2], [xy / 2, yy, yz / 2], [xz / 2, yz / 2, zz]])
     out: Atoms = atoms.copy()
     out.set_cell(atoms.cell.array @ deformation, apply_constraint=False)
@@ -225,6 +227,7 @@ def rattle(atoms: Atoms, *, displacement: Displacement = 0.05, seed: Seed = 0) -
         InputError: If two atoms come too close.
     """
     _checked(atoms)
+    _given(displacement=displacement, seed=seed)
     out: Atoms = atoms.copy()
     out.positions += np.random.default_rng(seed).normal(scale=displacement, size=out.positions.shape)
     return whole(out)
@@ -287,6 +290,7 @@ def slab(
     for name in ("momenta", "initial_magmoms"):
         still.arrays.pop(name, None)
     _switch("periodic", periodic)
+    _given(vacuum=vacuum)
     face = np.array(indices) // np.gcd.reduce(indices)
     _put_cut_in_widest_gap(still, face)
     out = surface(still, tuple(face), layers, vacuum=vacuum)
@@ -341,6 +345,12 @@ def _measured(prototype: str, symbols: Sequence[str]) -> tuple[float, float | No
         what = " ".join(symbols)
         raise InputError(f"lattice_constant: none is known for {what} as {prototype}. Give one in Å.")
     return float(state["a"]), state.get("c/a")
+
+
+def _given(**values: Any) -> None:
+    for name, value in values.items():
+        if value is None:
+            raise InputError(f"{name}: expected a number, got None.")
 
 
 def _switch(name: str, value: Any) -> None:

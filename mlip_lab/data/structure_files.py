@@ -9,6 +9,7 @@ import lzma
 import re
 import tempfile
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 

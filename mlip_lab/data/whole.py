@@ -26,11 +26,7 @@ def plain(atoms: Atoms) -> Atoms:
         if not atoms.has(name):
             continue
         array = atoms.get_array(name)
-        if (
-            array.shape[1:] not in shapes
-            or array.dtype.kind not in "iuf"
-            or (name == "tags" and array.dtype.kind == "f")
-        ):
+        if array.shape[1:] not in shapes or array.dtype.kind not in ("iu" if name == "tags" else "iuf"):
             raise InputError(f"structure: its {name} are no numbers of atoms, but {array.dtype} {array.shape}.")
         out.set_array(name, array, int if name == "tags" else float)
     out.set_constraint([constraint.copy() for constraint in atoms.constraints])

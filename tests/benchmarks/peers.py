@@ -80,12 +80,8 @@ def _lammps(atoms: Atoms, pair_style: str, coefficients: str) -> tuple[int, Call
         thermo 1
         run 5"""
     )
-    steps = 5
 
-    def call() -> None:
-        engine.command(f"run {steps} pre no post no")
-
-    return steps * len(atoms), call
+    return len(atoms), lambda: engine.command("run 1 pre no post no")
 
 
 def _nep(atoms: Atoms) -> tuple[int, Call]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import pickle
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc111
+from ase.build import fcc111
+from ase.collections import g2
 from ase.constraints import FixAtoms, FixInternals
-from ase.io import write
-from hypothesis import HealthCheck, given, settings
+from ase.data import chemical_symbols
+from ase.neighborlist import neighbor_list
+from hypothesis import given, settings
 
 from mlip_lab.core.errors import InputError
-from mlip_lab.data import build, structure_files
+from mlip_lab.data import build
 from mlip_lab.data.build import (
     crystal,
     molecule,
@@ -28,7 +25,6 @@ from mlip_lab.data.build import (
     supercell,
     vacancy,
 )
-from mlip_lab.data.structure_files import read_structure, read_structure_bytes
 
 CLOSE = {"rtol": 0, "atol": 1e-12}  # Å; rounding of a few products of numbers about 10
 
@@ -97,11 +93,64 @@ def test_an_element_in_its_own_structure_takes_the_measured_cell():
         (("cube", "Si"), "prototype: expected one of"),
         (("diamond", "Si", 0.1), "lattice_constant: expected a number in Å"),
         (("diamond", "Si", np.nan), "lattice_constant"),
+        (("fluorite", "Ca!F2", 5.5), "elements: fluorite has places as 1 to 2"),
+        (("diamond", "C" + "1" * 5000, 3.6), "elements"),
+        (("diamond", None), "elements"),
+        ((["diamond"], "Si"), "prototype: expected one of"),
     ],
 )
 def test_a_crystal_that_is_none_is_refused_in_words(arguments, words):
     with pytest.raises(InputError, match=words):
         crystal(*arguments)
+
+
+ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(-10, 10), st.floats(), st.text(max_size=6))
+KNOWN = st.sampled_from([elements for _, elements in SHELLS])
+
+
+@given(
+    prototype=st.sampled_from(build.Prototype.__args__),
+    elements=st.one_of(KNOWN, st.lists(st.sampled_from(chemical_symbols), max_size=4).map("".join), ANYTHING),
+    a=st.one_of(st.floats(0.5, 60.0), ANYTHING),
+    ratio=st.one_of(st.none(), st.floats(0.05, 12.0), ANYTHING),
+    cubic=st.one_of(st.booleans(), ANYTHING),
+)
+def test_any_arguments_make_a_whole_crystal_or_are_refused_in_words(prototype, elements, a, ratio, cubic):
+    try:
+        atoms = crystal(prototype, elements, a, c_over_a=ratio, cubic=cubic)
+    except InputError as error:
+        assert len(str(error)) > 20
+        return
+    sites = build.SITES.get(prototype, (1,))
+    counts = sorted(np.unique(atoms.numbers, return_counts=True)[1])
+    if len(counts) == len(sites):  # each kind of place has its own element
+        assert counts == [len(atoms) // sum(sites) * places for places in sorted(sites)]
+    assert atoms.pbc.all() and np.isfinite(atoms.positions).all()
+    if a is not None and cubic and prototype not in build.STRETCHED:
+        assert atoms.cell.lengths() == pytest.approx([a] * 3) and atoms.cell.angles() == pytest.approx([90] * 3)
+
+
+@given(st.lists(st.one_of(st.floats(-0.5, 0.5), ANYTHING), min_size=6, max_size=6))
+def test_any_strain_is_applied_or_refused_in_words(voigt):
+    try:
+        strained = strain(crystal(), **dict(zip(("xx", "yy", "zz", "yz", "xz", "xy"), voigt, strict=True)))
+    except InputError as error:
+        assert len(str(error)) > 20
+        return
+    assert all(-0.3 <= value <= 0.3 for value in voigt)
+    assert 0.1 < strained.get_volume() / 5.43**3 < 1.3**3 + 1e-9
+
+
+def test_engineering_shear_is_twice_the_component_of_the_tensor():
+    sheared = strain(crystal("sc", "Po", 3.0), xy=0.02)
+    np.testing.assert_allclose(sheared.cell.array / 3.0, [[1, 0.01, 0], [0.01, 1, 0], [0, 0, 1]], rtol=0, atol=1e-15)
+
+
+def test_a_switch_is_true_or_false():
+    with pytest.raises(InputError, match="cubic: expected True or False, got 'no'"):
+        crystal(cubic="no")
+    with pytest.raises(InputError, match="periodic: expected True or False, got 1"):
+        slab(crystal(), periodic=1)
 
 
 def test_a_ratio_of_axes_is_refused_where_there_is_none():
@@ -185,6 +234,31 @@ def test_rattle_displaces_by_the_standard_deviation_and_repeats_with_its_seed():
         rattle(cell, displacement=2.0)
 
 
+def test_every_molecule_of_the_set_can_be_built():
+    for name in g2.names:
+        assert len(molecule(name)) >= 1
+    with pytest.raises(InputError, match="no molecule 3"):
+        molecule(3)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (rattle, {"seed": 0.5}),
+        (rattle, {"seed": None}),  # chance that cannot be had again
+        (substitute, {"count": 1, "seed": None}),
+        (rattle, {"displacement": None}),
+        (slab, {"vacuum": None}),
+        (slab, {"layers": None}),
+        (vacancy, {"index": None}),
+        (supercell, {"c": None}),
+    ],
+)
+def test_a_number_that_is_missing_or_broken_is_refused_by_its_name(change, wrong):
+    with pytest.raises(InputError, match=f"^{list(wrong)[-1]}: expected"):
+        change(crystal(), **wrong)
+
+
 def test_molecules_of_the_set_and_no_others():
     assert molecule("C6H6").get_chemical_formula() == "C6H6"
     assert molecule("H2O", vacuum=4.0).cell.rank == 3
@@ -209,6 +283,44 @@ def test_slab_has_the_face_asked_for(indices, per_area):
     assert slab(cell, periodic=True).pbc.all()
 
 
+def missing_bonds(atoms: Atoms, reach: float) -> tuple[int, int]:
+    """How many of four neighbours each are missing in the lower half and in the upper half."""
+    missing = 4 - np.bincount(neighbor_list("i", atoms, reach), minlength=len(atoms))
+    lower = atoms.positions[:, 2] < atoms.positions[:, 2].mean()
+    return int(missing[lower].sum()), int(missing[~lower].sum())
+
+
+# bonds that each face breaks on an area a²; (111) is cut between its far planes, where it breaks a third of what it
+# would between the near ones
+@pytest.mark.parametrize(
+    ("face", "broken"), [((1, 0, 0), 4.0), ((1, 1, 0), 2 * np.sqrt(2.0)), ((1, 1, 1), 4 / np.sqrt(3.0))]
+)
+@pytest.mark.parametrize("elements", ["Si", "Ga As"])
+def test_a_crystal_breaks_where_the_fewest_bonds_cross_a_plane(face, broken, elements):
+    h, k, l = face
+    cell = crystal("diamond" if elements == "Si" else "zincblende", elements, 5.5)
+    cut = slab(cell, h=h, k=k, l=l, layers=3)
+    area = np.linalg.norm(np.cross(cut.cell[0], cut.cell[1])) / 5.5**2
+    below, above = missing_bonds(cut, 2.6)
+    assert below == above, "both faces are equal"
+    assert below / area == pytest.approx(broken)
+
+
+@settings(max_examples=40)
+@given(face=st.tuples(*[st.integers(-3, 3)] * 3).filter(any), shift=st.floats(0, 1), layers=st.integers(1, 4))
+def test_any_slab_is_the_crystal_with_vacuum_on_both_sides(face, shift, layers):
+    h, k, l = face
+    cell = crystal("diamond", "Si", 5.43)
+    cell.positions += shift * np.array([1.0, 2.0, 3.0])  # where its origin lies does not matter
+    cut = slab(cell, h=h, k=k, l=l, layers=layers, vacuum=7.0)
+    assert len(cut) == 8 * layers
+    height = cut.positions[:, 2]
+    assert height.min() == pytest.approx(7.0) and cut.cell[2, 2] - height.max() == pytest.approx(7.0)
+    first, bonds = neighbor_list("id", cut, 2.7)
+    np.testing.assert_allclose(bonds, 5.43 * np.sqrt(3) / 4, rtol=0, atol=1e-8)
+    assert np.bincount(first).max() <= 4
+
+
 def test_slab_refuses_what_is_no_crystal():
     with pytest.raises(InputError, match="periodic in three directions"):
         slab(molecule("H2O"))
@@ -229,118 +341,3 @@ def test_what_is_built_from_stays_as_it_is():
 def test_what_is_no_structure_is_refused(change, wrong):
     with pytest.raises(InputError, match="atoms: expected an"):
         change(wrong)
-
-
-def written(atoms, form):
-    stream = io.BytesIO() if form == "traj" else io.StringIO()
-    write(stream, atoms, format=form)
-    content = stream.getvalue()
-    return content if isinstance(content, bytes) else content.encode()
-
-
-# digits that each format writes
-@pytest.mark.parametrize(
-    ("name", "form", "digits"),
-    [
-        ("a.xyz", "extxyz", 1e-8),
-        ("a.extxyz", "extxyz", 1e-8),
-        ("a.traj", "traj", 0.0),
-        ("a.cif", "cif", 1e-5),
-        ("POSCAR", "vasp", 1e-12),
-        ("a.vasp", "vasp", 1e-12),
-        ("a.json", "json", 0.0),
-        ("a.xsf", "xsf", 1e-10),
-        ("a.pwi", "espresso-in", 1e-9),
-    ],
-)
-def test_files_of_many_formats_are_read(name, form, digits, tmp_path):
-    atoms = rattle(crystal(), seed=5)
-    extra = {"pseudopotentials": {"Si": "Si.UPF"}} if form == "espresso-in" else {}
-    path = tmp_path / name
-    write(path, atoms, format=form, **extra)
-    found = read_structure(path)
-    moved = found.positions - atoms.positions
-    moved -= 5.43 * np.round(moved / 5.43)  # CIF folds atoms into the cell
-    np.testing.assert_allclose(moved, 0.0, rtol=0, atol=digits)
-    assert found.calc is None and not found.info
-    packed = read_structure_bytes(f"{name}.gz", gzip.compress(path.read_bytes()))
-    np.testing.assert_array_equal(packed.positions, found.positions)
-
-
-def test_the_last_frame_is_taken():
-    frames = [rattle(crystal(), seed=seed) for seed in range(3)]
-    for form in ("extxyz", "traj"):
-        found = read_structure_bytes(f"a.{form}", written(frames, form))
-        np.testing.assert_allclose(found.positions, frames[-1].positions, rtol=0, atol=1e-8)
-
-
-def test_momenta_and_constraints_come_along_and_labels_do_not():
-    atoms = crystal()
-    atoms.set_momenta(np.random.default_rng(0).normal(size=(8, 3)))
-    atoms.set_constraint(FixAtoms([1, 2]))
-    atoms.set_array("REF_forces", np.ones((8, 3)))
-    found = read_structure_bytes("a.traj", written(atoms, "traj"))
-    np.testing.assert_array_equal(found.get_momenta(), atoms.get_momenta())
-    assert found.constraints[0].index.tolist() == [1, 2]
-    assert "REF_forces" not in found.arrays
-
-
-class Trap:
-    def __reduce__(self):
-        return (pytest.fail, ("code was run",))
-
-
-@pytest.mark.parametrize("name", ["a.py", "a.pkl", "a.db", "a.traj", "a", "a.pkl.gz", "postgresql:__x"])
-def test_what_could_run_code_is_refused(name):
-    content = pickle.dumps(Trap())
-    with pytest.raises(InputError):
-        read_structure_bytes(name, gzip.compress(content) if name.endswith(".gz") else content)
-    with pytest.raises(InputError):
-        read_structure_bytes(name, b"raise SystemExit\n")
-
-
-def test_too_large_a_file_is_refused_also_when_it_is_packed(monkeypatch, tmp_path):
-    monkeypatch.setattr(structure_files, "MOST_BYTES", 1000)
-    (tmp_path / "a.xyz").write_bytes(b" " * 1001)
-    with pytest.raises(InputError, match="too large"):
-        read_structure(tmp_path / "a.xyz")
-    with pytest.raises(InputError, match="too large"):
-        read_structure_bytes("a.xyz.bz2", bz2.compress(b" " * 1001))
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "no atoms|could not be read"),
-        (b"999999999999\n\nSi 0 0 0\n", "which are not there"),
-        (b"1\n\nSi nan 0 0\n", "NaN or infinity"),
-        (b"2\n\nSi 0 0 0\nSi 0 0 0.1\n", "0.1 Å apart"),
-        (b'1\npbc="T T T"\nSi 0 0 0\n', "no volume"),
-        (b"1\n\nX 0 0 0\n", "no element"),
-    ],
-)
-def test_what_is_no_structure_in_a_file_is_refused_in_words(content, words):
-    with pytest.raises(InputError, match=words):
-        read_structure_bytes("a.xyz", content)
-
-
-def test_a_file_that_is_not_there():
-    with pytest.raises(InputError, match="cannot read"):
-        read_structure("nowhere.xyz")
-    with pytest.raises(InputError, match="cannot read"):
-        read_structure("a\0b")
-
-
-NAMES = ["a.xyz", "a.traj", "a.cif", "a.json", "POSCAR", "OUTCAR", "a.xsf", "a.pdb", "a.gz", "a", "a.in", "a.gen", ""]
-
-
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    name=st.sampled_from(NAMES), rubbish=st.binary(max_size=200), form=st.sampled_from(["extxyz", "traj", "vasp", None])
-)
-def test_rubbish_is_read_or_refused_in_words(name, rubbish, form):
-    content = rubbish if form is None else written(bulk("Si"), form)[:100] + rubbish
-    try:
-        assert len(read_structure_bytes(name, content)) > 0
-    except InputError as error:
-        assert len(str(error)) > 20

@@ -153,6 +153,15 @@ class Frames:
         self._range = (low, high) if self._range is None else (min(low, self._range[0]), max(high, self._range[1]))
 
 
+def elsewhere(old: Atoms, new: Atoms) -> bool:
+    """Whether the camera has to be set anew: other atoms, or the same ones in quite another place."""
+    if not np.array_equal(old.numbers, new.numbers) or len(old) == 0:
+        return True
+    size = max(float(np.ptp(old.positions, axis=0).max()), 1.0)
+    moved = np.abs(old.positions.mean(axis=0) - new.positions.mean(axis=0)).max()
+    return bool(max(moved, np.abs(old.cell.array - new.cell.array).max()) > 0.2 * size)
+
+
 def middle_slice(positions: Floats) -> Ints:
     """Indices of all atoms, or of the 20 000 nearest to the middle plane across the longest side."""
     if len(positions) <= MOST_ATOMS:

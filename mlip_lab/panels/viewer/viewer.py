@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlip_lab.core.errors import InputError
 from mlip_lab.panels.viewer import live, measure
-from mlip_lab.panels.viewer.frames import Frames
+from mlip_lab.panels.viewer.frames import Frames, elsewhere
 from mlip_lab.panels.viewer.legend import element_legend, scale_legend
 from mlip_lab.panels.viewer.scene import Drawing, Scene, available, packed_colors
 from mlip_lab.panels.viewer.view import View
@@ -242,7 +242,7 @@ class Viewer(traitlets.HasTraits):
         with self._lock:
             if self._closed:
                 return
-            fit = self._frames is None or _elsewhere(self._frames.drawn(self._index(self._frames)), frames.drawn(0))
+            fit = self._frames is None or elsewhere(self._frames.drawn(self._index(self._frames)), frames.drawn(0))
             self._frames, self._settled = frames, False
             if fit:
                 self._rotation = seen_from()
@@ -395,12 +395,3 @@ class Viewer(traitlets.HasTraits):
             else:
                 html = scale_legend(frames.scheme, frames.unit, frames.limits)
         self._view.legend.value = html
-
-
-def _elsewhere(old: Atoms, new: Atoms) -> bool:
-    """Whether the camera has to be set anew: other atoms, or the same ones in quite another place."""
-    if not np.array_equal(old.numbers, new.numbers) or len(old) == 0:
-        return True
-    size = max(float(np.ptp(old.positions, axis=0).max()), 1.0)
-    moved = np.abs(old.positions.mean(axis=0) - new.positions.mean(axis=0)).max()
-    return bool(max(moved, np.abs(old.cell.array - new.cell.array).max()) > 0.2 * size)
