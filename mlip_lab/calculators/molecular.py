@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +26,19 @@ class PySCFCalculator(Calculator):
             xc: Exchange and correlation, as PySCF names it.
             basis: Basis set, as PySCF names it.
             charge: Charge of the molecule.
+
+        Raises:
+            InputError: If PySCF knows no such exchange and correlation.
         """
         super().__init__()
+        from pyscf import dft
+
+        try:
+            known = bool(xc.strip()) and dft.libxc.parse_xc(xc)
+        except Exception as error:  # it is parsed, and fails in many ways
+            raise InputError(f"xc: expected a functional that PySCF knows, such as b3lyp; got {xc!r}.") from error
+        if not known or not basis.strip():
+            raise InputError(f"xc, basis: expected names such as b3lyp and def2-svp, got {xc!r} and {basis!r}.")
         self.xc, self.basis, self.charge = xc, basis, charge
 
     def calculate(
@@ -38,7 +50,7 @@ class PySCFCalculator(Calculator):
         """Compute energy and forces; see ASE's Calculator.
 
         Raises:
-            InputError: For a periodic structure or an odd number of electrons.
+            InputError: For a periodic structure, an odd number of electrons, or elements that the basis set lacks.
             CalculationError: If the density does not converge.
         """
         super().calculate(atoms, list(properties), list(system_changes))
@@ -50,13 +62,20 @@ class PySCFCalculator(Calculator):
         from pyscf import dft, gto
 
         places = list(zip(self.atoms.get_chemical_symbols(), self.atoms.positions.tolist(), strict=True))
-        molecule = gto.M(atom=places, basis=self.basis, charge=self.charge, unit="Angstrom", verbose=0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of other packages that know more basis sets
+                molecule = gto.M(atom=places, basis=self.basis, charge=self.charge, unit="Angstrom", verbose=0)
+        except Exception as error:
+            raise InputError(f"basis: PySCF has no {self.basis!r} for all elements here. Choose another.") from error
         field: Any = dft.RKS(molecule)
         field.xc = self.xc
         energy = float(field.kernel())
         if not field.converged:
             raise CalculationError("PySCF: the density did not converge; check the structure.")
-        gradient = np.asarray(field.nuc_grad_method().kernel())
+        gradients = field.nuc_grad_method()
+        gradients.grid_response = True  # the grid moves with the atoms; without, the forces do not add up to zero
+        gradient = np.asarray(gradients.kernel())
         self.results = {
             "energy": energy * Hartree,
             "free_energy": energy * Hartree,

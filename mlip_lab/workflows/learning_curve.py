@@ -1,7 +1,7 @@
 """Learning curve: the error on test frames against the number of frames learned from, for the linear readout.
 
-Its weights solve linear equations, so every frame is turned into equations once, and each point of the curve is a
-sum of some of them, solved anew.
+Its weights solve linear equations, so for each draw of the random radial functions every frame is turned into
+equations once, and each point of the curve is a sum of some of them, solved anew.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Repeats = Annotated[int, Quantity("", low=1, high=100)]
 
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
-    """Errors on test frames for growing training sets, each a random choice from all frames.
+    """Errors on test frames for growing training sets, each with its own random choice of frames and radial functions.
 
     Attributes:
         frames: Number of frames learned from, ascending, (n_sizes,).
@@ -74,9 +74,10 @@ def learning_curve(
         data: Labelled frames, from `read_frames` or `packaged_set`.
         test: Labelled frames that are never learned from.
         preset: "small", "default" or "large".
-        repeats: Random orders of the frames; a small set is the beginning of a larger one.
-        seed: Of the random radial channels, and of the orders.
-        progress: Called after each frame.
+        repeats: Each draws its own radial functions and order of the frames, so that the last point, from all frames,
+            has a scatter too. A small set is the beginning of a larger one.
+        seed: Of the first repeat; the next one has the next seed. Its radial functions are those of `train`.
+        progress: Called after each frame of each repeat.
 
     Raises:
         InputError: If data or test are not data sets, or an argument is out of range.
@@ -88,15 +89,14 @@ def learning_curve(
     if len(data) < 2 * FEWEST:
         raise DataError(f"data: expected at least {2 * FEWEST} frames for a curve, got {len(data)}.")
     config = complete(preset_config(preset, "linear"), data.frames)
-    mixing = smooth_mixing(config, np.random.default_rng(seed))
-    work = len(data) + len(test)
-    learned = _rows(config, mixing, data, 0, work, progress)
-    tested = _rows(config, mixing, test, len(data), work, progress)
-    orders = np.random.default_rng([seed, 1])
     sizes = sorted(len(data) // 2**k for k in range(30) if len(data) // 2**k >= FEWEST)
     errors = np.empty((len(sizes), as_integer("repeats", repeats), 2))
+    each = len(data) + len(test)
     for repeat in range(repeats):
-        order = orders.permutation(len(data))
+        mixing = smooth_mixing(config, np.random.default_rng(seed + repeat))
+        learned = _rows(config, mixing, data, repeat * each, repeats * each, progress)
+        tested = _rows(config, mixing, test, repeat * each + len(data), repeats * each, progress)
+        order = np.random.default_rng([seed + repeat, 1]).permutation(len(data))
         for k, size in enumerate(sizes):
             errors[k, repeat] = _errors(config, data.frames, learned, order[:size], test.frames, tested)
     if not np.isfinite(errors).all():

@@ -55,6 +55,15 @@ def test_lennard_jones_pair_has_its_minimum_where_the_formula_says():
     np.testing.assert_allclose(pair.get_forces(), 0.0, atol=1e-12)
 
 
+def test_emt_knows_the_elements_that_it_is_said_to_know():
+    from ase.calculators.emt import parameters
+
+    assert set(by_name("EMT").elements) == set(parameters)
+    copper = bulk("Cu", cubic=True)
+    copper.calc = by_name("EMT").make()
+    assert abs(copper.get_potential_energy()) < 0.1 * len(copper)  # zero is the metal of the fit, near this lattice
+
+
 def test_options_out_of_range_are_refused():
     with pytest.raises(InputError, match="epsilon"):
         by_name("Lennard-Jones").make(epsilon=-1.0)
@@ -96,16 +105,41 @@ def test_xtb_gives_the_documented_energy_of_water():
     assert water.get_potential_energy() == pytest.approx(-137.96777594361677, abs=1e-4)  # eV; tblite's manual
 
 
-@pytest.mark.skipif(find_spec("pyscf") is None, reason="PySCF is not installed")
-def test_pyscf_forces_are_minus_the_gradient():
+needs_pyscf = pytest.mark.skipif(find_spec("pyscf") is None, reason="PySCF is not installed: pip install pyscf")
+SMALL = {"basis": "sto-3g", "xc": "lda,vwn"}
+
+
+@needs_pyscf
+def test_pyscf_forces_are_minus_the_gradient_and_add_up_to_zero():
     water = molecule("H2O")
-    water.calc = by_name("PySCF").make(basis="sto-3g", xc="lda,vwn")
-    force = water.get_forces()[1, 2]
+    water.calc = by_name("PySCF").make(**SMALL)
+    forces = water.get_forces()
+    np.testing.assert_allclose(forces.sum(axis=0), 0.0, atol=1e-8)  # energy does not change when all atoms move alike
     energies = []
-    for step in (0.01, -0.01):
+    for step in (0.004, -0.004):
         moved = water.copy()
         moved.positions[1, 2] += step
-        moved.calc = by_name("PySCF").make(basis="sto-3g", xc="lda,vwn")
+        moved.calc = by_name("PySCF").make(**SMALL)
         energies.append(moved.get_potential_energy())
-    # the grid moves with the atoms, which the gradient leaves out: good to about 1e-2 eV/Å
-    assert force == pytest.approx(-(energies[0] - energies[1]) / 0.02, abs=0.02)
+    # energies are converged to 1e-9 Hartree, 3e-6 eV/Å here; the third derivative is below 100 eV/Å³, 3e-4 eV/Å
+    assert forces[1, 2] == pytest.approx(-(energies[0] - energies[1]) / 0.008, abs=5e-4)
+
+
+@needs_pyscf
+@pytest.mark.parametrize("wrong", [{"xc": "nonsense"}, {"xc": ""}, {"xc": "lda,,,"}, {"basis": " "}])
+def test_pyscf_refuses_theories_that_it_does_not_know(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        by_name("PySCF").make(**{**SMALL, **wrong})
+
+
+@needs_pyscf
+def test_pyscf_refuses_structures_that_it_cannot_do():
+    for atoms, options, words in (
+        (bulk("Si"), SMALL, "for molecules"),
+        (molecule("OH"), SMALL, "odd number of electrons"),
+        (molecule("H2O"), {**SMALL, "basis": "nonsense"}, "basis: PySCF has no 'nonsense'"),
+        (Atoms("UO", [[0, 0, 0], [0, 0, 2]]), {**SMALL, "basis": "cc-pvdz"}, "basis: PySCF has no 'cc-pvdz'"),
+    ):
+        atoms.calc = by_name("PySCF").make(**options)
+        with pytest.raises(InputError, match=words):
+            atoms.get_potential_energy()

@@ -23,7 +23,7 @@ from mlip_lab.data.structure_files import read_structure, read_structure_bytes
 
 
 def written(atoms, form):
-    stream = io.BytesIO() if form == "traj" else io.StringIO()
+    stream = io.BytesIO() if form in ("traj", "cif") else io.StringIO()
     write(stream, atoms, format=form)
     content = stream.getvalue()
     return content if isinstance(content, bytes) else content.encode()

@@ -108,7 +108,7 @@ def test_no_minimum_is_an_error_in_words() -> None:
 
 
 def test_bad_input_is_refused_in_words() -> None:
-    with pytest.raises(InputError, match="points: expected a whole number of at least 5"):
+    with pytest.raises(InputError, match="points: expected a whole number from 5"):
         equation_of_state(bulk("Cu"), EMT(), points=4)
     with pytest.raises(InputError, match="volume_range: expected a number"):
         equation_of_state(bulk("Cu"), EMT(), volume_range=-0.1)
