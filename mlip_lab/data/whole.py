@@ -12,7 +12,13 @@ from mlip_lab.data.distances import nearest_neighbors
 CLOSEST = 0.3  # Å; no two atoms of matter come this close
 MOST_ATOMS = 200_000
 # what atoms may carry along, and the shapes it may have behind the number of atoms
-KEPT = {"momenta": [(3,)], "tags": [()], "masses": [()], "initial_magmoms": [(), (3,)], "initial_charges": [()]}
+KEPT: dict[str, list[tuple[int, ...]]] = {
+    "momenta": [(3,)],
+    "tags": [()],
+    "masses": [()],
+    "initial_magmoms": [(), (3,)],
+    "initial_charges": [()],
+}
 
 
 def plain(atoms: Atoms) -> Atoms:
