@@ -31,7 +31,8 @@ SCHEMES = {  # name, and whether its scale starts at zero
 SPHERE = 0.5  # radius of a drawn atom in covalent radii: large enough to see, small enough to see past
 REACH = 0.4  # two atoms are joined when they are at most so much, in Å, farther apart than their covalent radii
 LAYERS = 24  # atoms are drawn in so many layers, from the back to the front
-MANY = 2_000  # with more atoms no outlines and no bonds are drawn
+MOST_BONDED = 500  # with more atoms bonds hide more than they show, and take most of the time to draw
+MOST_OUTLINED = 2_000
 COLORMAP = "viridis"
 FADED = 0.45  # how much of its colour the farthest atom loses to the white of the page
 
@@ -57,7 +58,7 @@ def structure(
         unit: Unit of the values.
         limits: Values at the two ends of the colours; those of `values` if not given.
         rotation: Rows are the directions to the right, up, and towards the viewer; see `along` and `seen_from`.
-        bonds: Join near atoms, up to 2 000 of them.
+        bonds: Join near atoms, up to 500 of them.
         legend: Say what the colours mean.
         size: Width and height in inches.
 
@@ -133,11 +134,11 @@ def cell_edges(cell: Floats) -> Floats:
 
 
 def bonded_pairs(numbers: NDArray[np.integer], positions: Floats) -> NDArray[np.int64]:
-    """Pairs of atoms closer than their covalent radii and 0.4 Å, (n_pairs, 2); none among more than 2 000 atoms.
+    """Pairs of atoms closer than their covalent radii and 0.4 Å, (n_pairs, 2); none among more than 500 atoms.
 
     Only atoms as they are drawn are joined, not their periodic images: a bond then never crosses the picture.
     """
-    if not 1 < len(numbers) <= MANY:
+    if not 1 < len(numbers) <= MOST_BONDED:
         return np.empty((0, 2), dtype=np.int64)
     radii = covalent_radii[numbers]
     pairs = cKDTree(positions).query_pairs(2 * radii.max() + REACH, output_type="ndarray")
@@ -232,7 +233,7 @@ def _draw_atoms(ax: Axes, atoms: Atoms, colors: Floats, pairs: NDArray[np.int64]
             offsets=seen[here, :2],
             offset_transform=ax.transData,
             facecolors=fill[here],
-            edgecolors=line[here] if len(atoms) <= MANY else "none",
+            edgecolors=line[here] if len(atoms) <= MOST_OUTLINED else "none",
             linewidths=0.6,
             zorder=3 + 2 * k,
         )

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from mlip_lab.core.errors import InputError
 from mlip_lab.plots import style
 from mlip_lab.plots.structure import (
-    MANY,
+    MOST_BONDED,
     along,
     atom_colors,
     bonded_pairs,
@@ -84,7 +84,7 @@ def test_neighbours_are_joined_and_images_are_not() -> None:
     pairs = bonded_pairs(crystal.numbers, crystal.positions)
     lengths = np.linalg.norm(crystal.positions[pairs[:, 0]] - crystal.positions[pairs[:, 1]], axis=1)
     assert np.allclose(lengths, 5.43 * np.sqrt(3) / 4)
-    assert len(bonded_pairs(np.ones(MANY + 1, dtype=int), np.zeros((MANY + 1, 3)))) == 0
+    assert len(bonded_pairs(np.ones(MOST_BONDED + 1, dtype=int), np.zeros((MOST_BONDED + 1, 3)))) == 0
     assert len(bonded_pairs(np.array([1]), np.zeros((1, 3)))) == 0
 
 
