@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -98,15 +100,26 @@ def serving(command: Sequence[str], port: int, home: Path, folder: Path, alive: 
     folder.mkdir(parents=True, exist_ok=True)
     log = home / "server.log"
     with open(log, "wb") as written:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment(home), stdin=subprocess.DEVNULL, stdout=written, stderr=written
-        )
+        process = start(command, folder, home, written)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for(url + alive, process, log)
         yield Server(url, folder, home / "settings", psutil.Process(process.pid))
     finally:
         end(process)
+
+
+def start(command: Sequence[str], folder: Path, home: Path, written: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a program for a user who has `home`; where Linux can see to it, it ends when the tests are killed."""
+    tied = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    return subprocess.Popen(
+        [*tied, *command],
+        cwd=folder,
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        stdout=written,
+        stderr=written,
+    )
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes], log: Path, timeout: float = 60) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.browser.harness import Notebook, Page
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDGETS = """
 import ipywidgets as widgets
 
@@ -157,3 +163,19 @@ def test_voila_shows_atoms(voila_page: Callable[..., Page]) -> None:
     page.poll(lambda: len(np.unique(page.pixels(canvas).reshape(-1, 3), axis=0)) > 100, 30, lambda: "blank canvas")
     page.screenshot("atoms")
     assert page.errors == [], "\n".join(page.errors)
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv ties programs to each other on Linux only")
+def test_servers_end_when_the_tests_are_killed(tmp_path: Path) -> None:
+    code = f"""
+import os, pathlib, signal, sys
+from tests.browser.servers import start
+
+folder = pathlib.Path({str(tmp_path)!r})
+waiting = [sys.executable, "-c", "import time; time.sleep(60)"]
+print(start(waiting, folder, folder, open(os.devnull, "wb")).pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(killed.stdout)).wait(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -232,6 +233,40 @@ def test_weights_that_came_with_the_folder_are_not_taken(place, tmp_path, monkey
     save(store, tmp_path / "lab")
     again, words = open_folder(tmp_path / "lab")
     assert not again.potentials and "could run code" in words
+
+
+def test_an_edited_lab_reads_nothing_outside_its_folder(tmp_path):
+    save(full_store(tmp_path), tmp_path / "other")
+    secret = next((tmp_path / "other" / "structures").glob("*.json"))
+    trained = next((tmp_path / "other" / "potentials").glob("*/config.json")).parent
+    lab = tmp_path / "lab"
+    save(LabStore(), lab)
+
+    def part(kind: str, **content) -> str:
+        """A part whose name is the hash of its content, as whoever edits a Lab could make it."""
+        data = json.dumps({"format": 1, "name": "x", **content}).encode()
+        name = f"{kind}/{hashlib.sha256(data).hexdigest()[:32]}.json"
+        (lab / kind).mkdir(exist_ok=True)
+        (lab / name).write_bytes(data)
+        return name
+
+    picture = next((tmp_path / "other" / "records").glob("*.png"))
+    record = {"capability": "x", "values": {}, "alt": "", "verdicts": [], "numbers": []}
+    index = {
+        "structures": [f"../other/structures/{secret.name}", str(secret), f"structures/../../other/{secret.name}"],
+        "potentials": [
+            part("potentials", source={"kind": "folder", "path": path})
+            for path in (f"../other/potentials/{trained.name}", str(trained), f"potentials/../../other/{trained.name}")
+        ],
+        "records": [
+            part("records", record={**record, "picture": path})
+            for path in (f"../other/records/{picture.name}", str(picture), f"records/../../other/{picture.name}")
+        ],
+    }
+    (lab / "lab.json").write_text(json.dumps({"format": 1, "version": "", **index}))
+    store, words = open_folder(lab)
+    assert summary(store) == ([], [], {})
+    assert words.count("was left out") >= 6
 
 
 KILLED = """

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from tests.browser.servers import Server, end, environment
+from tests.browser.servers import Server, end, start
 
 GB = 1e9
 EXECUTE = ["nbconvert", "--to=notebook", "--execute", "--ExecutePreprocessor.timeout=600"]
@@ -51,10 +51,8 @@ def run(notebook: Path, server: Server, folder: Path, home: Path, timeout: float
     log = home / f"{notebook.stem}.log"
     started, peak = time.monotonic(), 0
     with open(log, "wb") as written:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *EXECUTE, f"--output={executed.name}", copy.name],
-            cwd=folder, env=environment(home), stdin=subprocess.DEVNULL, stdout=written, stderr=written,
-        )  # fmt: skip
+        command = [sys.executable, "-m", *EXECUTE, f"--output={executed.name}", copy.name]
+        process = start(command, folder, home, written)
     try:
         client = psutil.Process(process.pid)
         while process.poll() is None and time.monotonic() - started < timeout:
@@ -63,9 +61,10 @@ def run(notebook: Path, server: Server, folder: Path, home: Path, timeout: float
             time.sleep(0.25)
     finally:
         end(process)
-    said = log.read_text(encoding="utf-8", errors="replace")
+    seconds, said = time.monotonic() - started, log.read_text(encoding="utf-8", errors="replace")
+    assert seconds < timeout, f"{notebook.name} was stopped after {timeout} s."
     assert process.returncode == 0, f"{notebook.name} failed:\n{said[-4000:]}"
-    return Run(executed, time.monotonic() - started, peak)
+    return Run(executed, seconds, peak)
 
 
 def memory(processes: Iterable[psutil.Process]) -> int:
