@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 EMT_MD = """
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from mlip_lab import panels
-atoms, calculator = bulk("Cu", cubic=True).repeat(2), EMT()
-panel = panels.md(atoms, calculator, steps=400)
+atoms, calculator = bulk("Cu", cubic=True).repeat(3), EMT()
+panels.md(atoms, calculator, steps=20).run()  # compiles what an empty cache lacks
+panel = panels.md(atoms, calculator, steps=1500)
 panel
 """
 
@@ -22,7 +23,7 @@ panel
 @pytest.mark.parametrize("subshells", [True, False], ids=["subshells", "no-subshells"])
 def test_md_by_clicks(notebook: Any, subshells: bool) -> None:
     nb = notebook(EMT_MD, subshells=subshells)
-    nb.run_all()
+    nb.run_all(timeout=150)
     nb.widget("mlip-panel")
     nb.screenshot("md_ready")
     nb.set("Time step", "fast")

@@ -19,6 +19,7 @@ from mlip_lab.core.errors import Cancelled
 
 REPORT_EVERY = 0.2  # s: live updates at most five times a second
 DRAWING_SHARE = 0.1  # of one core
+LONGEST_PAUSE = 2.0  # s; a first picture that had to compile something says nothing about the next
 
 
 class Job:
@@ -137,7 +138,7 @@ class Painter:
         began = time.thread_time()
         draw()
         spent = time.thread_time() - began
-        time.sleep(max(REPORT_EVERY, spent * (1.0 / DRAWING_SHARE - 1.0)))
+        time.sleep(min(max(REPORT_EVERY, spent * (1.0 / DRAWING_SHARE - 1.0)), LONGEST_PAUSE))
 
 
 _WORKER = _Thread("mlip_lab worker")
