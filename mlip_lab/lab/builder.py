@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
@@ -41,7 +42,7 @@ def form_of(function: Callable[..., Any], shelf: Shelf) -> FormModel:
     return form
 
 
-class _Drawer:
+class _Drawer(ABC):
     """A choice of functions, the form of the chosen one, and a button that calls it."""
 
     def __init__(self, functions: dict[str, Callable[..., Any]], shelf: Shelf, verb: str) -> None:
@@ -99,9 +100,9 @@ class _Drawer:
         except Exception as error:  # ASE and other packages say it in their own ways
             self.say(f"This did not work: {type(error).__name__}: {error}", bad=True)
 
+    @abstractmethod
     def made(self, function: Callable[..., Any], values: dict[str, Any]) -> str:
         """Call the function, put on the shelf what it gives, and say so."""
-        raise NotImplementedError  # each drawer has its own
 
 
 class Builder(_Drawer):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from mlip_lab.core.errors import CalculationError
-from mlip_lab.panels.base.capability import Capability
+from mlip_lab.panels.base.capability import Capability, needs_crystal
 from mlip_lab.panels.base.record import Number, Verdict
 from mlip_lab.plots import elastic as pictures
 from mlip_lab.properties.elastic import ElasticResult, cubic_constants, elastic
@@ -51,12 +50,6 @@ def _data(result: ElasticResult) -> dict[str, Any]:
     return {"voigt_order": order, "clamped_gpa": result.clamped.tolist(), "relaxed_gpa": relaxed}
 
 
-def _needs(values: Mapping[str, Any]) -> str:
-    return (
-        "" if values["atoms"].pbc.all() else "Needs a crystal, periodic in three directions. Choose another structure."
-    )
-
-
 ELASTIC = Capability(
     function=elastic,
     title="Elastic constants",
@@ -73,7 +66,7 @@ ELASTIC = Capability(
     verdicts=_verdicts,
     numbers=_numbers,
     data=_data,
-    needs=_needs,
+    needs=needs_crystal,
     unit="strained cells",
     starts_over=True,
     labels={"atoms": "Structure", "calculator": "Potential", "strain": "Strain amplitude", "relax": "Relax ions"},

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from mlip_lab.panels.base.capability import Capability
+from mlip_lab.panels.base.capability import Capability, needs_crystal
 from mlip_lab.panels.base.record import Number, Verdict
 from mlip_lab.plots import equation_of_state as pictures
 from mlip_lab.properties.equation_of_state import EquationOfState, equation_of_state
@@ -35,12 +34,6 @@ def _data(result: EquationOfState) -> dict[str, Any]:
     return {"volumes_ang3_per_atom": result.volumes.tolist(), "energies_ev_per_atom": result.energies.tolist()}
 
 
-def _needs(values: Mapping[str, Any]) -> str:
-    return (
-        "" if values["atoms"].pbc.all() else "Needs a crystal, periodic in three directions. Choose another structure."
-    )
-
-
 EQUATION_OF_STATE = Capability(
     function=equation_of_state,
     title="Equation of state",
@@ -55,7 +48,7 @@ EQUATION_OF_STATE = Capability(
     verdicts=_verdicts,
     numbers=_numbers,
     data=_data,
-    needs=_needs,
+    needs=needs_crystal,
     unit="volumes",
     starts_over=True,
     labels={"atoms": "Structure", "calculator": "Potential", "relax": "Relax ions"},

@@ -12,14 +12,12 @@ from ase.io.extxyz import write_xyz
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mlip_lab.core.quantities import Quantity
 from mlip_lab.dynamics.md import MDResult, md
 from mlip_lab.panels.base.capability import Capability
 from mlip_lab.panels.base.record import Number, Verdict
 from mlip_lab.plots import md as pictures
 from mlip_lab.plots.style import rounded
 
-DRIFT = Quantity("eV/atom/ns")
 STEADY = 1e-3  # eV/atom/ns: a µeV per atom and ps
 FEW = 40  # steps before an error can be estimated
 
@@ -29,9 +27,13 @@ def _drift(run: MDResult) -> Verdict | None:
         return None
     slope = run.energy_drift()
     words = f"{rounded(slope.value, slope.error)} eV/atom/ns"
-    if abs(slope.value) - 2 * slope.error < STEADY:
+    if abs(slope.value) + 2 * slope.error < STEADY:
         return Verdict("good", "The conserved energy does not drift: forces and time step fit together.", words)
-    return Verdict("warning", "The conserved energy drifts. Take a smaller time step, or check the potential.", words)
+    if abs(slope.value) - 2 * slope.error > STEADY:
+        return Verdict(
+            "warning", "The conserved energy drifts. Take a smaller time step, or check the potential.", words
+        )
+    return Verdict("warning", "Too short to tell whether the conserved energy drifts. Run longer.", words)
 
 
 def _verdicts(run: MDResult) -> list[Verdict]:
@@ -55,7 +57,7 @@ def _numbers(run: MDResult) -> list[Number]:
         time,
         Number("mean temperature", mean.value, "K", mean.error),
         Number("mean potential energy", float(potential.mean()), "eV/atom"),
-        Number("drift of conserved energy", slope.value, DRIFT.unit, slope.error),
+        Number("drift of conserved energy", slope.value, "eV/atom/ns", slope.error),
     ]
 
 

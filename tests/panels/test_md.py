@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,19 @@ def test_a_file_is_not_overwritten(model: PanelModel, tmp_path: Any) -> None:
     path.write_text("mine")
     form.set("trajectory", str(path))
     assert "is not overwritten" in form.reason
+
+
+def test_a_drift_is_called_so_only_when_it_is_seen(model: PanelModel) -> None:
+    run, atoms = model.result, len(model.result.atoms)
+
+    def judged(change: Any) -> str:
+        (verdict,) = MD.verdicts(replace(run, potential_energy=run.potential_energy + change))
+        return verdict.text
+
+    # 1 eV/atom/ns is 1e-6 eV/atom/fs; noise of 1 eV over 60 fs says nothing about a slope of 1e-3 eV/atom/ns.
+    assert "does not drift" in judged(0.0)
+    assert "drifts. Take a smaller time step" in judged(atoms * 1e-6 * run.times)
+    assert "Too short to tell" in judged(np.random.default_rng(0).normal(size=run.times.size))
 
 
 def test_what_is_judged_shown_and_saved(model: PanelModel) -> None:

@@ -22,6 +22,12 @@ def _nothing(_: Any) -> Sequence[Any]:
     return ()
 
 
+def needs_crystal(values: Values) -> str:
+    """Why a property of a crystal cannot be computed of this structure, in words; "" if it can."""
+    periodic = values["atoms"].pbc.all()
+    return "" if periodic else "Needs a crystal, periodic in three directions. Choose another structure."
+
+
 @dataclass(frozen=True)
 class Capability:
     """A function and how its panel speaks of it.
