@@ -207,12 +207,13 @@ def _lab(chosen: argparse.Namespace, progress: ProgressLine) -> Answer:
 
 def _warm(chosen: argparse.Namespace, progress: ProgressLine) -> Answer:
     from mlip_lab.model.files import load, packaged_potentials
+    from mlip_lab.workflows.warm import warm
 
     started = time.perf_counter()
     names = packaged_potentials()
     for done, name in enumerate(names):
         progress(done, len(names), stage=f"Compiling {name}")
-        load(name).calculator().warm()
+        warm(load(name).calculator())
     seconds = time.perf_counter() - started
     return f"Compiled: {', '.join(names)} ({seconds:.1f} s).", {"potentials": list(names), "seconds": seconds}
 

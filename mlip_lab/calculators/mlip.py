@@ -59,11 +59,15 @@ class MLIPCalculator(Calculator):
         """What runs the potential without Python; None for an ensemble, which has no single kernel."""
         return self._members()[0] if len(self.potential.members) == 1 else None
 
-    def warm(self) -> None:
-        """Compile now, or load from the cache, what a first force call would."""
+    def dimer(self) -> Atoms:
+        """Two atoms of the first element, a bond apart: the least that the potential can be tried on."""
         number = self.potential.config.numbers[0]
         r0 = self.potential.config.r0[0][0]
-        self.get_forces(Atoms(numbers=[number] * 2, positions=[[0.0, 0.0, 0.0], [r0, 0.0, 0.0]]))
+        return Atoms(numbers=[number] * 2, positions=[[0.0, 0.0, 0.0], [r0, 0.0, 0.0]])
+
+    def warm(self) -> None:
+        """Compile now, or load from the cache, what a first force call would."""
+        self.get_forces(self.dimer())
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the compiled module, which is found again by its architecture."""

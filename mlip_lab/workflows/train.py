@@ -25,6 +25,7 @@ from mlip_lab.data.reader import Dataset, read_frames
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.config import preset as preset_config
 from mlip_lab.model.potential import Potential, ensemble
+from mlip_lab.model.threads import one_thread
 from mlip_lab.workflows.errors import errors_by_kind
 
 Data = Annotated[str | Path | Atoms | Sequence[str | Path | Atoms] | Dataset, Labelled()]
@@ -202,14 +203,16 @@ def _fit(
     if config.readout != "neural":
         from mlip_lab.model.exact import fit_exact
 
-        return fit_exact(config, labelled, seed=seed, trusted=trusted, progress=report), {}
+        with one_thread():
+            return fit_exact(config, labelled, seed=seed, trusted=trusted, progress=report), {}
     from mlip_lab.model.training import fit_neural
 
     place = folder if folder is None or members == 1 else folder / f"member-{member}"
     identity = hashlib.sha256(json.dumps([config.to_json(), data.hash, seed]).encode()).hexdigest()
-    potential, history = fit_neural(
-        config, labelled, seed=seed, trusted=trusted, folder=place, identity=identity, progress=report
-    )
+    with one_thread():
+        potential, history = fit_neural(
+            config, labelled, seed=seed, trusted=trusted, folder=place, identity=identity, progress=report
+        )
     return potential, {
         "epoch": [float(epoch) for epoch in range(1, len(history.train_energy) + 1)],
         "train_energy_rmse_mev_per_atom": history.train_energy,

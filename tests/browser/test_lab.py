@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import time
+from functools import partial
 from typing import Any
 
+import nbformat
 import pytest
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = pytest.mark.timeout(600)
 
+read_notebook = partial(nbformat.read, as_version=4)
 LAB = "from mlip_lab import Lab\nlab = Lab(); lab"
 
 
@@ -26,3 +31,78 @@ def test_it_looks_right(notebook: Any, theme: str, width: int) -> None:
     nb.screenshot("lab_build")
     assert not nb.errors
     assert nb.overflow(within=lab) <= 4
+
+
+FEW = """
+from importlib.resources import files
+from ase.io import read, write
+frames = read(str(files("mlip_lab.data") / "sets" / "si" / "train.xyz.gz"), ":")
+write("few.xyz", [a for a in frames if len(a) == 2][:60], format="extxyz")
+"""
+POTENTIALS = "print(list(lab.store.potentials))"
+
+
+def test_train_stop_continue_then_move_by_clicks(notebook: Any) -> None:
+    nb = notebook(FEW, LAB, height=1500, sidebar=False)
+    nb.run_all(timeout=120)
+    nb.click("Train a potential")
+    nb.set("Labelled structures", "nothing.xyz")
+    nb.see("nothing.xyz")
+    nb.see(re.compile("No file|cannot|not found|does not exist", re.I))
+    nb.screenshot("train_refused")
+    nb.set("Labelled structures", "few.xyz")
+    nb.see("Judged by physics", timeout=60)
+    nb.click("Run", timeout=60)
+    nb.see(re.compile(r"\d+ % · .* left"), timeout=120)
+    nb.see("Learning curve", timeout=60)
+    nb.screenshot("train_running")
+    began = time.monotonic()
+    nb.click("Stop")
+    nb.see(re.compile("Stopped after .* epochs. Continue picks up there"))
+    assert time.monotonic() - began < 3, "a click, at most one second, and what the browser needs"
+    nb.screenshot("train_stopped")
+    nb.click("Continue")
+    nb.see("Done.", timeout=200)
+    nb.screenshot("train_done")
+    assert "few-small" in nb.run(POTENTIALS)
+    nb.click("Molecular dynamics")
+    nb.set("Steps", "300")
+    nb.click("Run")
+    nb.see("Done.", timeout=120)
+    nb.screenshot("train_then_md")
+    assert nb.run("print(lab.panel('md').model.record.values['calculator'])").strip() == "few-small"
+    nb.choose("Structure", "Cu fcc, 32 atoms")
+    nb.see("Choose another potential")
+    nb.choose("Potential", "EMT")
+    nb.click("Run")
+    nb.see("Done.", timeout=60)
+    assert not nb.errors
+
+
+def test_stop_is_heard_while_a_cell_runs(notebook: Any) -> None:
+    nb = notebook(LAB, height=1300, sidebar=False)
+    nb.run_all()
+    nb.run("from mlip_lab.workflows.warm import warm; warm(lab.potentials['si (packaged)'])", timeout=120)
+    nb.click("Molecular dynamics")
+    nb.set("Steps", "1000000")
+    nb.start("import time; time.sleep(20)")
+    nb.click("Run")
+    nb.see(re.compile("After .* ps"), timeout=15)
+    began = time.monotonic()
+    nb.click("Stop")
+    nb.see("Continue picks up there", timeout=5)
+    assert time.monotonic() - began < 3
+    assert nb.busy, "all of this happened while the cell was running"
+
+
+def test_a_reloaded_page_and_a_closed_notebook_have_the_picture(notebook: Any) -> None:
+    nb = notebook(LAB, height=1300, sidebar=False)
+    nb.run_all()
+    nb.run("_ = lab.panel('relax').run()", timeout=120)
+    nb.save()
+    nb.reload()
+    nb.widget("mlip-lab")
+    assert not nb.errors
+    outputs = [output for cell in read_notebook(nb.path).cells for output in cell.get("outputs", ())]
+    saved = [str(output.get("data", {}).get("text/html", "")) for output in outputs]
+    assert any("mlip-saved" in html and "data:image/png;base64," in html for html in saved)

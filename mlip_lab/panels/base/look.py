@@ -46,9 +46,10 @@ body[data-jp-theme-light="false"] .mlip-verdicts .bad { color: #ff9d66; }
 .mlip-numbers table { border-collapse: collapse; }
 .mlip-numbers th, .mlip-numbers td { padding: 2px 10px 2px 0; text-align: left; white-space: nowrap; }
 .mlip-numbers th { font-weight: 600; border-bottom: 1px solid var(--jp-border-color1, #bbb); }
+.mlip-numbers td:first-child { white-space: normal; }
 .mlip-numbers td { font-variant-numeric: tabular-nums; }
 .mlip-report { white-space: pre-wrap; font-family: var(--jp-code-font-family, monospace); font-size: 12px;
-  max-height: 260px; overflow: auto; border: 1px solid var(--jp-border-color1, #bbb);
+  line-height: 1.35; max-height: 260px; overflow: auto; border: 1px solid var(--jp-border-color1, #bbb);
   border-radius: 4px; padding: 8px; }
 .mlip-code textarea { font-family: var(--jp-code-font-family, monospace); font-size: 12px; }
 .mlip-tools { flex-flow: row wrap; gap: 6px; }

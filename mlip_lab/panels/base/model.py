@@ -17,6 +17,7 @@ from mlip_lab.panels.base.record import Record
 from mlip_lab.panels.base.shelf import PotentialEntry, Shelf, StructureEntry
 from mlip_lab.panels.base.worker import Job, Painter
 from mlip_lab.plots.style import DRAWING, description, png
+from mlip_lab.workflows.warm import warm
 
 STATES = ("empty", "ready", "running", "stopped", "done", "failed", "stale")
 COMPILING = "Compiling, once: up to half a minute, then it is kept"
@@ -185,7 +186,7 @@ class PanelModel(FormModel):
         calculator = entry.calculator
         if hasattr(calculator, "warm") and entry.name not in _compiled:
             self._report(0, 0, {"stage": COMPILING})
-            calculator.warm()
+            warm(calculator)
             _compiled.add(entry.name)
             self._report(0, 0, {"stage": "Starting"})
         return calculator
