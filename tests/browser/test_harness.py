@@ -168,12 +168,14 @@ def test_voila_shows_atoms(voila_page: Callable[..., Page]) -> None:
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv ties programs to each other on Linux only")
 def test_servers_end_when_the_tests_are_killed(tmp_path: Path) -> None:
     code = f"""
-import os, pathlib, signal, sys
+import os, pathlib, signal, sys, time
 from tests.browser.servers import start
 
 folder = pathlib.Path({str(tmp_path)!r})
-waiting = [sys.executable, "-c", "import time; time.sleep(60)"]
+waiting = [sys.executable, "-c", "import pathlib, time; pathlib.Path('ready').touch(); time.sleep(60)"]
 print(start(waiting, folder, folder, open(os.devnull, "wb")).pid, flush=True)
+while not (folder / "ready").exists():  # it is tied once it runs
+    time.sleep(0.05)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
