@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from mlip_lab.model.potential import Potential
     from mlip_lab.properties.elastic import elastic
     from mlip_lab.properties.equation_of_state import equation_of_state
+    from mlip_lab.properties.phonons import phonons
     from mlip_lab.properties.relax import relax
+    from mlip_lab.properties.surfaces import surfaces
+    from mlip_lab.properties.thermal_expansion import thermal_expansion
     from mlip_lab.workflows.train import train
 
 __version__ = "0.1.0"
@@ -33,8 +36,11 @@ __all__ = [
     "label",
     "load",
     "md",
+    "phonons",
     "read_frames",
     "relax",
+    "surfaces",
+    "thermal_expansion",
     "train",
 ]
 
@@ -47,8 +53,11 @@ _HOMES = {
     "label": ("mlip_lab.data.label", "label_frames"),
     "load": ("mlip_lab.model.files", "load"),
     "md": ("mlip_lab.dynamics.md", "md"),
+    "phonons": ("mlip_lab.properties.phonons", "phonons"),
     "read_frames": ("mlip_lab.data.reader", "read_frames"),
     "relax": ("mlip_lab.properties.relax", "relax"),
+    "surfaces": ("mlip_lab.properties.surfaces", "surfaces"),
+    "thermal_expansion": ("mlip_lab.properties.thermal_expansion", "thermal_expansion"),
     "train": ("mlip_lab.workflows.train", "train"),
 }
 

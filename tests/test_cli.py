@@ -76,6 +76,7 @@ def test_train_prints_the_errors(
         "preset": "small",
         "readout": "linear",
         "seed": 3,
+        "streamed": False,
         "out": Path("cu"),
     }
 

@@ -13,7 +13,7 @@ from mlip_lab.core.checks import as_floats, as_integer, one_of
 from mlip_lab.core.errors import InputError
 from mlip_lab.kernels.neighbors import build_pairs, check_geometry, needs_rebuild, pair_vectors
 from mlip_lab.model.potential import Potential
-from mlip_lab.model.running import Compiled, Evaluation, default_threads
+from mlip_lab.model.running import Compiled, Evaluation, Runner, default_threads
 
 CLOSEST = 0.3  # Å; nearer than that no potential means anything
 
@@ -28,7 +28,13 @@ class MLIPCalculator(Calculator):
     implemented_properties: list[str] = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 
     def __init__(
-        self, potential: Potential, *, skin: float = 0.5, precision: str = "float64", threads: int | None = None
+        self,
+        potential: Potential,
+        *,
+        skin: float = 0.5,
+        precision: str = "float64",
+        threads: int | None = None,
+        device: str | None = None,
     ) -> None:
         """Wrap a potential.
 
@@ -38,6 +44,7 @@ class MLIPCalculator(Calculator):
             precision: "float64" or "float32" (see Potential.compiled).
             threads: How many cores a force call of many atoms may use; None takes NUMBA_NUM_THREADS or
                 OMP_NUM_THREADS, else one for each core of the process.
+            device: None for the compiled kernel; a torch device such as "cuda" for tensor operations there.
 
         Raises:
             InputError: If the skin is not between 0 and 5 Å, or another argument is not usable.
@@ -50,14 +57,16 @@ class MLIPCalculator(Calculator):
         self.skin = skin
         self.precision = one_of("precision", precision, ("float64", "float32"))
         self.threads = default_threads() if threads is None else as_integer("threads", threads, low=1, high=1024)
-        self._compiled: tuple[Compiled, ...] | None = None
+        self.device = device
+        self._runner: Runner | None = None
         self._pairs: tuple[Any, ...] | None = None
         self._made_for: tuple[Any, ...] | None = None
 
     @property
     def compiled(self) -> Compiled | None:
-        """What runs the potential without Python; None for an ensemble, which has no single kernel."""
-        return self._members()[0] if len(self.potential.members) == 1 else None
+        """What runs the potential without Python; None for an ensemble, and on a torch device."""
+        runner = self._running()
+        return runner if isinstance(runner, Compiled) and runner.members == 1 else None
 
     def dimer(self) -> Atoms:
         """Two atoms of the first element, a bond apart: the least that the potential can be tried on."""
@@ -71,7 +80,7 @@ class MLIPCalculator(Calculator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the compiled module, which is found again by its architecture."""
-        return {**self.__dict__, "_compiled": None, "_pairs": None, "_made_for": None}
+        return {**self.__dict__, "_runner": None, "_pairs": None, "_made_for": None}
 
     def calculate(
         self,
@@ -95,41 +104,31 @@ class MLIPCalculator(Calculator):
                 f"stress: it exists for cells periodic in three directions, got pbc {atoms.pbc.tolist()}. "
                 "Set atoms.pbc = True and a cell, or do not ask for it."
             )
-        members = self._members()
+        runner = self._running()
         positions, cell = (
             as_floats("positions", atoms.positions, (None, 3)),
             as_floats("cell", atoms.cell.array, (3, 3)),
         )
-        species = members[0].species_of(atoms.numbers)
+        species = runner.species_of(atoms.numbers)
         pairs = self._list(positions, cell, atoms.pbc)
-        found = [member.evaluate(species, positions, cell, pairs, self.threads) for member in members]
-        if found[0].closest < CLOSEST:
+        found = runner.evaluate(species, positions, cell, pairs, self.threads)
+        if found.closest < CLOSEST:
             _refuse_overlap(positions, cell, *pairs)
         self._store(found, abs(np.linalg.det(cell)) if periodic else None)
 
-    def _store(self, found: list[Evaluation], volume: float | None) -> None:
-        energies, forces = np.array([one.energies for one in found]), np.array([one.forces for one in found])
-        virials = np.array([one.virial for one in found])
-        energy = float(energies.mean(axis=0).sum())
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "energies": energies.mean(axis=0),
-            "forces": forces.mean(axis=0),
-        }
+    def _store(self, found: Evaluation, volume: float | None) -> None:
+        energy = found.energy
+        self.results = {"energy": energy, "free_energy": energy, "energies": found.energies, "forces": found.forces}
         if volume is not None:
-            stress = virials.mean(axis=0) / volume
+            stress = found.virial / volume
             self.results["stress"] = (0.5 * (stress + stress.T)).reshape(9)[[0, 4, 8, 5, 2, 1]]
-        if len(found) > 1:
-            self.results["energy_spread"] = float(energies.sum(axis=1).std(ddof=1))
-            self.results["forces_spread"] = np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1))
+        if found.energy_spread is not None:
+            self.results |= {"energy_spread": found.energy_spread, "forces_spread": found.forces_spread}
 
-    def _members(self) -> tuple[Compiled, ...]:
-        if self._compiled is None:
-            self._compiled = tuple(
-                self.potential.compiled(m, precision=self.precision) for m in range(len(self.potential.members))
-            )
-        return self._compiled
+    def _running(self) -> Runner:
+        if self._runner is None:
+            self._runner = self.potential.runner(precision=self.precision, device=self.device)
+        return self._runner
 
     def _list(
         self, positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]

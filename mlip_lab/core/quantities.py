@@ -11,7 +11,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from mlip_lab.core.checks import as_integer
@@ -42,12 +42,19 @@ class Quantity:
     def check(self, name: str, value: Any) -> None:
         """Raise InputError unless `value` is a finite number within the range."""
         if self.whole:
+            if isinstance(value, Integral) and not -(2**63) <= int(value) < 2**63:
+                raise InputError(f"{name}: expected {self.described()}, got one that 64 bits do not hold.")
             low, high = (int(end) if math.isfinite(end) else None for end in (self.low, self.high))
             as_integer(name, value, low=low, high=high)
             return
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise InputError(f"{name}: expected {self.described()}, got {value!r}.")
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise InputError(f"{name}: expected {self.described()}, got one beyond 1e308.") from error
+        if not math.isfinite(number):
+            raise InputError(f"{name}: expected {self.described()}, got {value!r}.")
         if number < self.low or number > self.high or (self.open_low and number == self.low):
             raise InputError(f"{name}: expected {self.described()}, got {value} {self.unit}".rstrip() + ".")
 
@@ -90,17 +97,21 @@ def _quantity(hint: Any) -> Quantity | None:
     return next((found for part in get_args(hint) if (found := _quantity(part)) is not None), None)
 
 
+def _takes_none(hint: Any) -> bool:
+    return hint is type(None) or any(_takes_none(part) for part in get_args(hint))
+
+
 def validated(function: Callable[P, R]) -> Callable[P, R]:
-    """Check every annotated quantity when `function` is called; None passes where the type allows it."""
+    """Check every annotated quantity that `function` is called with; None passes where its type allows None."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         bound = signature.bind(*args, **kwargs)
+        hints = get_type_hints(function, include_extras=True)
         for name, quantity in quantities(function).items():
-            value = bound.arguments.get(name)
-            if value is not None:
-                quantity.check(name, value)
+            if name in bound.arguments and not (bound.arguments[name] is None and _takes_none(hints[name])):
+                quantity.check(name, bound.arguments[name])
         return function(*args, **kwargs)
 
     return checked

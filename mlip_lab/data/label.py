@@ -27,6 +27,7 @@ from mlip_lab.core.checks import as_floats, one_of
 from mlip_lab.core.errors import CalculationError, InputError
 from mlip_lab.core.files import write_bytes, write_json
 from mlip_lab.core.progress import Progress, silent
+from mlip_lab.data.molecule import MoleculeSettings
 from mlip_lab.data.qe import EspressoSettings, Labels
 
 # Label names that an input frame may carry; they must not survive beside the new labels.
@@ -73,8 +74,12 @@ class EmtSettings:
         )
 
 
-Settings = EspressoSettings | EmtSettings
-_BACKENDS: dict[str, type[EspressoSettings] | type[EmtSettings]] = {"espresso": EspressoSettings, "emt": EmtSettings}
+Settings = EspressoSettings | MoleculeSettings | EmtSettings
+_BACKENDS: dict[str, type[EspressoSettings] | type[MoleculeSettings] | type[EmtSettings]] = {
+    "espresso": EspressoSettings,
+    "pyscf": MoleculeSettings,
+    "emt": EmtSettings,
+}
 # Lowest and highest value that can be meant, and the unit: a cutoff given in eV or a spacing in 1/bohr is noticed.
 _RANGES: dict[str, tuple[float, float, str]] = {
     "ecutwfc": (5.0, 250.0, "Ry"),
@@ -85,6 +90,8 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "extra_bands": (0.0, 5.0, "bands per occupied band"),
     "mixing_beta": (0.01, 1.0, "share of the new density"),
     "electron_maxstep": (1, 10_000, "steps"),
+    "grid_level": (0, 9, "steps of fineness"),
+    "scf_tol": (1e-12, 1e-4, "Ha"),
     "timeout": (1.0, 1e8, "s"),
 }
 
@@ -120,7 +127,8 @@ def load_settings(path: str | Path) -> Settings:
     """Read labelling settings from a TOML file.
 
     Args:
-        path: File with `backend = "espresso"` (keys as in `EspressoSettings`, units there) or `backend = "emt"`.
+        path: File with `backend = "espresso"` or "pyscf" (keys as in `EspressoSettings` and `MoleculeSettings`, units
+            there) or `backend = "emt"`.
 
     Returns:
         The checked settings.
@@ -144,7 +152,7 @@ def load_settings(path: str | Path) -> Settings:
             raise InputError(f"settings: unknown key {key!r}; expected one of {', '.join(known) or 'none'}.")
     for field in known.values():
         if field.default is MISSING and field.default_factory is MISSING and field.name not in table:
-            raise InputError(f"settings: {field.name} is missing; see EspressoSettings for its meaning and unit.")
+            raise InputError(f"settings: {field.name} is missing; see {backend.__name__} for its meaning and unit.")
     settings = backend(**{key: _checked(key, value) for key, value in table.items()})
     settings.check()
     return settings
@@ -229,9 +237,10 @@ def _checked(key: str, value: Any) -> Any:
             raise InputError(f"{key}: expected a plain number in {unit}, got {value!r}. Leave the unit out.")
         if not low <= value <= high:
             raise InputError(f"{key}: expected {low:g} to {high:g} {unit}, got {value!r}. Is it in another unit?")
-        if key == "electron_maxstep" and not isinstance(value, int):
+        whole = key in ("electron_maxstep", "grid_level")
+        if whole and not isinstance(value, int):
             raise InputError(f"{key}: expected a whole number, got {value!r}.")
-        return value if key == "electron_maxstep" else float(value)
+        return value if whole else float(value)
     if key == "smearing":
         return one_of(key, value, ("gaussian", "m-p", "m-v", "f-d"))
     if key == "kshift":
@@ -315,14 +324,15 @@ def _label_one(atoms: Atoms, settings: Settings, store: Path, key: str) -> str:
     """Compute one label and write it at once; return the reason in words if that fails, else an empty text."""
     try:
         labels = settings.calculate(atoms, store)
-        if not (np.isfinite(labels.energy) and np.isfinite(labels.forces).all() and np.isfinite(labels.stress).all()):
+        numbers = [labels.energy, *labels.forces.flat, *(labels.stress.flat if labels.stress is not None else ())]
+        if not np.isfinite(numbers).all():
             raise CalculationError("the calculation gave numbers that are not finite.")
     except (CalculationError, InputError) as error:
         return str(error)
     content = {
         "energy": labels.energy,
         "forces": labels.forces.tolist(),
-        "stress": labels.stress.tolist(),
+        "stress": None if labels.stress is None else labels.stress.tolist(),
         "version": labels.version,
     }
     write_json(store / f"{key}.json", content)
@@ -349,10 +359,8 @@ def _labelled(atoms: Atoms, settings: Settings, path: Path) -> Atoms:
         structure.arrays.pop(name, None)
     structure.info |= {"version": content["version"], "settings_sha256": settings_hash(settings)}
     structure.info |= settings.provenance()
-    structure.calc = SinglePointCalculator(
-        structure,
-        energy=content["energy"],
-        forces=np.array(content["forces"]),
-        stress=np.array(content["stress"]).reshape(9)[[0, 4, 8, 5, 2, 1]],
-    )
+    results = {"energy": content["energy"], "forces": np.array(content["forces"])}
+    if content["stress"] is not None:
+        results["stress"] = np.array(content["stress"]).reshape(9)[[0, 4, 8, 5, 2, 1]]
+    structure.calc = SinglePointCalculator(structure, **results)
     return structure

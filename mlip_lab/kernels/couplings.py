@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlip_lab.kernels.harmonics import harmonics, legendre_factors
+from mlip_lab.kernels.straight import harmonics, single_assignment
 
 Polynomial = dict[tuple[int, ...], float]  # sorted lm indices of each monomial → coefficient
 
@@ -33,10 +33,7 @@ def gaunt(lmax: int) -> NDArray[np.float64]:
     phi = 2.0 * np.pi * np.arange(n_phi) / n_phi
     s = np.sqrt(1.0 - z**2)
     u = np.stack([np.outer(s, np.cos(phi)), np.outer(s, np.sin(phi)), np.outer(z, np.ones(n_phi))]).reshape(3, -1)
-    n, n_lm = u.shape[1], (lmax + 1) ** 2
-    y = np.empty((n_lm, n))
-    work = np.empty((2 * lmax + 8, n))
-    harmonics(n, np.ascontiguousarray(u), lmax, legendre_factors(lmax), work, y, np.empty((n_lm, 3, n)))
+    y = harmonics(u, lmax)
     w = np.repeat(weight / 2.0, n_phi) / n_phi
     table = np.einsum("an,bn,cn,n->abc", y, y, y, w, optimize=True)
     table[np.abs(table) < 1e-12] = 0.0
@@ -124,18 +121,19 @@ def fused_source(lmax: int, body_order: int, n_channels: int) -> str:
     """Source of `invariants(a, b)` and `invariants_vjp(a, db, da)` on flat arrays with rows of n_channels."""
     polynomials, place = invariants(lmax, body_order), f"{{name}}[{{row}} * {n_channels} + c]"
     # a count known only at run time keeps the compiler from unrolling the loop before it can vectorise it
+    options = ", **UNWRAPPED"
     columns = f"min(a.size // {(lmax + 1) ** 2}, {n_channels})"
     return "\n\n".join(
         [
-            _function("invariants", "a, b", columns, _values(polynomials, lmax, place)),
-            _function("invariants_vjp", "a, db, da", columns, _gradients(polynomials, lmax, place)),
+            _function("invariants", "a, b", columns, _values(polynomials, lmax, place), options),
+            _function("invariants_vjp", "a, db, da", columns, _gradients(polynomials, lmax, place), options),
         ]
     )
 
 
-def _function(name: str, arguments: str, columns: str, body: list[str]) -> str:
-    lines = "\n".join(f"        {line}" for line in body)
-    head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")\ndef {name}({arguments}):'
+def _function(name: str, arguments: str, columns: str, body: list[str], options: str = "") -> str:
+    lines = "\n".join(f"        {line}" for line in single_assignment(body))
+    head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy"{options})\ndef {name}({arguments}):'
     return f"{head}\n    for c in range({columns}):\n{lines}\n"
 
 

@@ -40,6 +40,7 @@ from mlip_lab.kernels.neighbors import build_pairs, needs_rebuild
 from mlip_lab.kernels.zbl import zbl
 
 real = np.{precision}
+UNWRAPPED = {{"no_cpython_wrapper": True, "no_cfunc_wrapper": True}}  # inner functions
 '''
 
 
@@ -78,6 +79,7 @@ def running_module(sizes: Sizes, body_order: int, readout: str, n_hidden: int, p
         "N_LM": sizes.n_lm,
         "N_EVEN": sizes.n_even,
         "N_RADIAL": sizes.n_radial,
+        "N_PAIR": sizes.n_pair,
         "PADDED": sizes.padded,
         "N_CHANNELS": sizes.n_channels,
         "N_FEATURES": n_features,

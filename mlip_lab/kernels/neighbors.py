@@ -369,7 +369,8 @@ def _search(positions, cell, wrapped, floors, points, order, atom, translation,
                 low, high = start[row + z_low], start[row + z_high + 1]
                 if count + (high - low) > found.shape[0]:
                     larger = np.empty(2 * found.shape[0] + (high - low), dtype=np.int32)
-                    larger[:count] = found[:count]
+                    for p in range(count):
+                        larger[p] = found[p]
                     found = larger
                 for g in range(low, high):
                     dx, dy, dz = xs[g] - x, ys[g] - y, zs[g] - z

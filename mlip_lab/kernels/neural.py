@@ -59,7 +59,7 @@ def work_size(weights):
     return 4 * {flat}
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)
 def activate(x, d):
     """x → φ(x) = x/2 (1 + x s), d → φ'(x) = 1/2 (1 + x (2 + x²) s³) with s = 1/√(1 + x²)."""
     half, one, two = real(0.5), real(1.0), real(2.0)
@@ -70,7 +70,7 @@ def activate(x, d):
         d[h] = half * (one + v * (two + v * v) * s * s * s)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)
 def layer(x, weights, y):
     """y[q, h] += Σ_g x[q, g] weights[g, h]."""
     for q in range({block}):
@@ -80,11 +80,11 @@ def layer(x, weights, y):
                 y[q * {hidden} + h] += v * row[h]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def readout(weights, z, b, db, work, energies):
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)
+def readout(weights, m, z, b, db, work, energies):
     """Energies of a block of atoms: w·b + w₃·φ(W₂ᵀ φ(W₁ᵀ b + b₁) + b₂), and their gradients by b."""
-    w, w1, b1, w2, w2t = weights[0][z], weights[1][z], weights[2][z], weights[3][z], weights[4][z]
-    b2, w3 = weights[5][z], weights[6][z]
+    w, w1, b1, w2 = weights[0][m, z], weights[1][m, z], weights[2][m, z], weights[3][m, z]
+    w2t, b2, w3 = weights[4][m, z], weights[5][m, z], weights[6][m, z]
     x, d, x2, d2 = work[:{flat}], work[{flat} : 2 * {flat}], work[2 * {flat} : 3 * {flat}], work[3 * {flat} :]
 {start}
 {linear}

@@ -12,24 +12,28 @@ g'_k = 2x' g_{k-1} + 2x g'_{k-1} - g'_{k-2}. Harmonics are Y_lm = Q_lm(z) c_m(x,
 with Q_lm written as a polynomial, so that the gradient of a sum needs only, for each m, the sums over l of w_lm Q_lm
 and w_lm Q'_lm.
 
-Of 18.4 µs per atom before, 6.6 are left (default preset, silicon, float64). In the order of what each was seen to buy
-while it was written, not measured one by one since: rows a constant apart and error_model="numpy" (else each division
-is a branch, and the loop stays scalar), which let every loop vectorise; invariants by reverse mode over shared
-products; sums kept in registers over two harmonics and all radial functions; four atoms at a time through the readout;
-gradients of harmonics summed by m instead of stored.
-Loops whose index the compiler cannot prove positive (Numba wraps negative ones) do not vectorise: hence the
-min(n, CHUNK), and bounds of m written out for each l.
+What bought what, in instructions an atom (callgrind, default preset, silicon, float64, compiled for AVX2, which
+callgrind can read; with AVX-512 vectors are twice as long and fewer sums spill): 90.8 thousand as it is, 174.7
+thousand without the freedom to reorder sums (harmonics.FAST), which lets every loop over neighbours, channels and
+features become vector instructions; 91.6 thousand where a division by zero is checked for (error_model); 84.5
+thousand with atoms one by one through the readout, which fetches its weights four times as often instead. 56.5
+thousand in float32. Four members of an ensemble take 284.4 thousand, 3.1 times one: 26.2 thousand depend on positions
+alone and are done once, 64.5 thousand on weights. Invariants by reverse mode over shared products, sums in registers
+over two harmonics and all radial functions, and gradients of harmonics summed by m cannot be switched off, and were
+not counted one by one; together with the above they took 18.4 µs an atom to 6.6. The pair term costs next to nothing:
+its lower functions ride on the densities of l = 0. Loops whose index the compiler cannot prove positive (Numba wraps
+negative ones) do not vectorise: hence the min(n, CHUNK).
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mlip_lab.kernels.harmonics import legendre_factors
 
 Floats = NDArray[np.float64]
 CHUNK = 64  # neighbours in one run of the loops; an atom with more has several chunks
@@ -78,7 +82,7 @@ def source(sizes: Sizes) -> str:
 
 def _function(name: str, arguments: str, doc: str, body: Iterable[str]) -> str:
     lines = "\n".join(f"    {line}" if line else "" for line in body)
-    head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")\ndef {name}({arguments}):'
+    head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)\ndef {name}({arguments}):'
     return f'{head}\n    """{doc}"""\n{lines}\n'
 
 
@@ -98,17 +102,58 @@ def added(terms: Sequence[str]) -> str:
 
 
 def legendre(lmax: int) -> dict[tuple[int, int], Floats]:
-    """Coefficients of Q_lm(z) by power of z."""
-    start, a, b = legendre_factors(lmax)
+    """Coefficients of Q_lm(z) by power of z (recursion and factors: harmonics.legendre_factors)."""
     table: dict[tuple[int, int], Floats] = {}
+    start = 1.0
     for m in range(lmax + 1):
-        table[m, m] = np.array([start[m]])
+        start *= math.sqrt((2.0 * m + 1.0) / (2.0 * m)) if m > 0 else 1.0
+        table[m, m] = np.array([start * math.sqrt(2.0) if m > 0 else start])
         for l in range(m + 1, lmax + 1):
-            up = a[l, m] * np.concatenate([[0.0], table[l - 1, m]])
+            a = math.sqrt((4.0 * l * l - 1.0) / (l * l - m * m))
+            up = a * np.concatenate([[0.0], table[l - 1, m]])
             if l > m + 1:
-                up[: len(table[l - 2, m])] -= a[l, m] * b[l, m] * table[l - 2, m]
+                b = math.sqrt(((l - 1.0) ** 2 - m * m) / (4.0 * (l - 1.0) ** 2 - 1.0))
+                up[: len(table[l - 2, m])] -= a * b * table[l - 2, m]
             table[l, m] = up
     return table
+
+
+def harmonics(u: Floats, lmax: int) -> Floats:
+    """Y_lm of unit vectors (3, n), (n_lm, n): what the emitted code is to give, and what its tables are made with."""
+    x, y, z = u
+    found = np.empty(((lmax + 1) ** 2, u.shape[1]))
+    for (l, m), coefficients in legendre(lmax).items():
+        row = np.polynomial.polynomial.polyval(z, coefficients) * (x + 1j * y) ** m
+        found[l * l + l + m] = row.real
+        if m > 0:
+            found[l * l + l - m] = row.imag
+    return found
+
+
+def single_assignment(lines: Iterable[str]) -> list[str]:
+    """Straight-line code in which a name means one value: the compiler's own way there takes quadratic time."""
+    version: dict[str, int] = {}
+
+    def latest(name: re.Match[str]) -> str:
+        number = version.get(name[0], 0)
+        return f"{name[0]}_{number}" if number else name[0]
+
+    def current(expression: str) -> str:
+        return re.sub(r"\b[a-z]\w*", latest, expression)
+
+    found = []
+    for line in lines:
+        target, how, expression = re.split(r" ([+-]?=) ", line, maxsplit=1)
+        value = current(expression)
+        if "[" in target:
+            found.append(f"{target} {how} {value}")
+            continue
+        if how != "=":
+            value = f"{current(target)} {how[0]} ({value})"
+        for name in target.split(", "):
+            version[name] = version.get(name, -1) + 1
+        found.append(f"{current(target)} = {value}")
+    return found
 
 
 def _polynomial(coefficients: Floats) -> str:
@@ -130,7 +175,8 @@ def _powers(lmax: int) -> list[str]:
 
 
 def _basis(sizes: Sizes) -> str:
-    doc = "Radial functions and harmonics of the vectors in the first three rows of s; returns the pair energy."
+    doc = "Radial functions and harmonics of the vectors in the first three rows of s; sums of the g_k left out of t."
+    rest = range(sizes.n_radial, sizes.n_pair)
     row = "s[{} * CHUNK + j]"
     store = [f"t[{k} * CHUNK + j] = g{k}" for k in range(sizes.n_radial)]
     recursion = ["g0 = h * h * h", "g1 = x * g0"]
@@ -143,7 +189,7 @@ def _basis(sizes: Sizes) -> str:
     lines += ["ux, uy, uz = x * inverse, y * inverse, z * inverse"]
     lines += [f"{row.format(UX)} = ux", f"{row.format(UY)} = uy", f"{row.format(UZ)} = uz"]
     lines += ["x = x2", "x2 = x + x", *recursion, *store]
-    lines += [f"energy += {added([f'weights[{k}] * g{k}' for k in range(sizes.n_pair)])}"]
+    lines += [f"p{k} += g{k}" for k in rest]
     lines += ["x, y, z = ux, uy, uz", "zz = z * z", *_powers(sizes.lmax)]
     table = legendre(sizes.lmax)
     for (l, m), q in table.items():
@@ -155,9 +201,10 @@ def _basis(sizes: Sizes) -> str:
         else:
             lines += [f"q = {_polynomial(q)}"]
             lines += [f"t[{at + m} * CHUNK + j] = q * c{m}", f"t[{at - m} * CHUNK + j] = q * s{m}"]
-    head = ["one, zero, energy = real(1.0), real(0.0), real(0.0)", *_transform()]
-    body = [*head, "for j in range(min(n, CHUNK)):", *indented(lines), "return energy"]
-    return _function("basis", "s, t, n, r0, cutoff, weights", doc, body)
+    head = ["one, zero = real(1.0), real(0.0)", *_transform(), *(f"p{k} = real(0.0)" for k in rest)]
+    body = [*head, "for j in range(min(n, CHUNK)):", *indented(lines)]
+    body += [f"sums[{k - sizes.n_radial}] += p{k}" for k in rest]
+    return _function("basis", "s, t, n, r0, cutoff, sums", doc, body)
 
 
 def _transform() -> list[str]:
@@ -184,45 +231,49 @@ def _project(sizes: Sizes) -> str:
 
 def _mix(sizes: Sizes) -> str:
     doc = "a[lm, c] += Σ_k raw[lm, k] mixing[l, k, c]."
-    n, c, body = sizes.n_radial, sizes.n_channels, [f"channels = a.size // {sizes.n_lm}"]
-    for l in range(sizes.lmax + 1):
-        total = added([f"r{k} * mixing[{(l * n + k) * c} + c]" for k in range(n)])
-        row = [f"r{k} = raw[lm * {n} + {k}]" for k in range(n)]
-        # a count known only at run time keeps the compiler from unrolling the loop before it can vectorise it
-        row += [f"for c in range(min(channels, {c})):", f"    a[lm * {c} + c] += {total}"]
-        body += [f"for lm in range({l * l}, {(l + 1) ** 2}):", *indented(row)]
-    return _function("mix", "raw, mixing, a", doc, body)
+    n, c = sizes.n_radial, sizes.n_channels
+    row = [f"r{k} = raw[lm * {n} + {k}]" for k in range(n)]
+    # a count known only at run time keeps the compiler from unrolling the loop before it can vectorise it
+    row += [f"for c in range(min(channels, {c})):"]
+    row += [f"    a[lm * {c} + c] += {added([f'r{k} * mixing[first + {k * c} + c]' for k in range(n)])}"]
+    return _function("mix", "raw, mixing, a", doc, [f"channels = a.size // {sizes.n_lm}", *_degrees(sizes, n * c, row)])
+
+
+def _degrees(sizes: Sizes, width: int, row: list[str]) -> list[str]:
+    """A loop over lm inside one over l, where `first` is the begin of the weights of l."""
+    inner = [f"first = l * {width}", "for lm in range(l * l, (l + 1) * (l + 1)):", *indented(row)]
+    return [f"for l in range({sizes.lmax + 1}):", *indented(inner)]
 
 
 def _unmix(sizes: Sizes) -> str:
     doc = "raw[lm, k] = Σ_c da[lm, c] mixing[l, c, k]; here k is filled up to whole vectors."
-    n, c, body = sizes.padded, sizes.n_channels, []
-    for l in range(sizes.lmax + 1):
-        total = added([f"d{i} * mixing[{(l * c + i) * n} + k]" for i in range(c)])
-        row = [f"d{i} = da[lm * {c} + {i}]" for i in range(c)]
-        row += [f"for k in range({n}):", f"    raw[lm * {n} + k] = {total}"]
-        body += [f"for lm in range({l * l}, {(l + 1) ** 2}):", *indented(row)]
-    return _function("unmix", "da, mixing, raw", doc, body)
+    n, c = sizes.padded, sizes.n_channels
+    row = [f"d{i} = da[lm * {c} + {i}]" for i in range(c)]
+    row += [f"for k in range({n}):"]
+    row += [f"    raw[lm * {n} + k] = {added([f'd{i} * mixing[first + {i * n} + k]' for i in range(c)])}"]
+    return _function("unmix", "da, mixing, raw", doc, _degrees(sizes, c * n, row))
 
 
 def _slopes(sizes: Sizes) -> str:
-    doc = "Rows of t: g_k and their derivatives; row 0 of out: the slope of the pair energy."
+    doc = "Rows of t: g_k of the densities, and after them the derivatives of all g_k."
     row = "s[{} * CHUNK + j]"
     lines = [f"h, x, r = {row.format(H)}, {row.format(X)}, {row.format(DISTANCE)}", "t0 = x - offset"]
     lines += ["x2 = x + x", "dx = slope * r * t0 * t0", "dx2 = dx + dx", "g0 = h * h * h", "d0 = edge * r * h * h"]
     lines += ["g1 = x * g0", "d1 = dx * g0 + x * d0"]
     for k in range(2, sizes.n_pair):
         lines += [f"g{k} = x2 * g{k - 1} - g{k - 2}", f"d{k} = dx2 * g{k - 1} + x2 * d{k - 1} - d{k - 2}"]
-    for k in range(sizes.n_radial):
-        lines += [f"t[{k} * CHUNK + j] = g{k}", f"t[{sizes.n_radial + k} * CHUNK + j] = d{k}"]
-    lines += [f"out[j] = {added([f'weights[{k}] * d{k}' for k in range(sizes.n_pair)])}"]
+    lines += [f"t[{k} * CHUNK + j] = g{k}" for k in range(sizes.n_radial)]
+    lines += [f"t[{sizes.n_radial + k} * CHUNK + j] = d{k}" for k in range(sizes.n_pair)]
     head = ["one = real(1.0)", *_transform(), "slope, edge = real(-2.0) * per_r0 / scale, real(-6.0) * per_cutoff"]
     body = [*head, "for j in range(min(n, CHUNK)):", *indented(lines)]
-    return _function("slopes", "s, n, r0, cutoff, weights, t, out", doc, body)
+    return _function("slopes", "s, n, r0, cutoff, t", doc, body)
 
 
 def _combine(sizes: Sizes) -> str:
-    doc = "Rows of w: Σ_k raw[lm, k] g_k, and after them Σ_k raw[lm, k] g'_k, for two harmonics at a time."
+    doc = (
+        "Rows of w: Σ_k raw[lm, k] g_k, and after them Σ_k raw[lm, k] g'_k, for two harmonics at a time; row 0 of out: "
+    )
+    doc += "Σ_k weights[k] g'_k of the g_k left out of the densities."
     n, width = sizes.n_radial, sizes.padded
     terms = [(f"t[{k} * CHUNK + j]", f"t[{n + k} * CHUNK + j]", k) for k in range(n)]
     inner = []
@@ -234,7 +285,10 @@ def _combine(sizes: Sizes) -> str:
     inner += [f"w[first + {sizes.n_even} * CHUNK + j] = v0", f"w[first + {sizes.n_even + 1} * CHUNK + j] = v1"]
     tile = [f"a{k}, b{k} = raw[lm * {width} + {k}], raw[(lm + 1) * {width} + {k}]" for k in range(n)]
     tile += ["first = lm * CHUNK", "for j in range(min(n, CHUNK)):", *indented(inner)]
-    return _function("combine", "t, n, raw, w", doc, [f"for lm in range(0, {sizes.n_lm}, 2):", *indented(tile)])
+    rest = added([f"weights[{k}] * t[{n + k} * CHUNK + j]" for k in range(n, sizes.n_pair)])
+    first = ["for j in range(min(n, CHUNK)):", f"    out[j] = {rest}"]
+    body = [*first, f"for lm in range(0, {sizes.n_lm}, 2):", *indented(tile)]
+    return _function("combine", "t, n, raw, weights, w, out", doc, body)
 
 
 def _pull(sizes: Sizes) -> str:
@@ -270,4 +324,5 @@ def _pull(sizes: Sizes) -> str:
     lines += [f"inverse = {row.format(INVERSE)}", "along = radial - (x * gx + y * gy + z * gz) * inverse"]
     lines += ["out[j] = gx * inverse + along * x", "out[CHUNK + j] = gy * inverse + along * y"]
     lines += ["out[2 * CHUNK + j] = gz * inverse + along * z"]
-    return _function("pull", "s, n, w, out", doc, ["for j in range(min(n, CHUNK)):", *indented(lines)])
+    body = ["for j in range(min(n, CHUNK)):", *indented(single_assignment(lines))]
+    return _function("pull", "s, n, w, out", doc, body)

@@ -11,6 +11,7 @@ import math
 from numba import njit
 
 COULOMB = 14.399645351950548  # eV·Å, as mlip_lab.core.units.COULOMB
+SCREENING = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))  # (c_n, d_n)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -31,10 +32,11 @@ def zbl(r, zi, zj, inner, outer):
         return 0.0, 0.0
     a = 0.46850 / (zi**0.23 + zj**0.23)
     x = r / a
-    e1, e2 = 0.18175 * math.exp(-3.19980 * x), 0.50986 * math.exp(-0.94229 * x)
-    e3, e4 = 0.28022 * math.exp(-0.40290 * x), 0.02817 * math.exp(-0.20162 * x)
-    phi = e1 + e2 + e3 + e4
-    dphi = -(3.19980 * e1 + 0.94229 * e2 + 0.40290 * e3 + 0.20162 * e4) / a
+    phi = dphi = 0.0
+    for c, d in SCREENING:
+        term = c * math.exp(-d * x)
+        phi += term
+        dphi -= d * term / a
     front = COULOMB * zi * zj / r
     energy, slope = front * phi, front * (dphi - phi / r)
     if r <= inner:

@@ -20,6 +20,7 @@ from mlip_lab.panels.base.form import FormModel
 from mlip_lab.panels.base.inputs import Row
 from mlip_lab.panels.base.shelf import Shelf, StructureEntry
 from mlip_lab.panels.base.snippets import literal
+from mlip_lab.panels.base.upload import upload_button
 
 TITLES = {"crystal": "Crystal", "molecule": "Molecule", "supercell": "Repeat", "vacancy": "Take an atom out"}
 TITLES |= {"substitute": "Change an atom", "strain": "Strain", "rattle": "Rattle", "slab": "Cut a slab"}
@@ -59,7 +60,7 @@ class _Drawer(ABC):
         shelf.observe(lambda _: self._listed(), names=["structures"])
         self._choose()
 
-    def say(self, words: str, *, bad: bool = False) -> None:
+    def say(self, words: str, bad: bool = False) -> None:
         style = "mlip-bad-text" if bad else "mlip-quiet"
         self.said.value = f"<span class='{style}'>{escape(words)}</span>"
 
@@ -83,7 +84,7 @@ class _Drawer(ABC):
         problem = self.obstacle()
         self.button.disabled = bool(problem)
         if problem:
-            self.say(problem, bad=True)
+            self.say(problem, True)
         elif "mlip-bad-text" in self.said.value:
             self.said.value = ""
 
@@ -96,9 +97,9 @@ class _Drawer(ABC):
         try:
             self.say(self.made(self._functions[self.kind.value], self.form.objects(self.form.values)))
         except MlipError as error:
-            self.say(str(error), bad=True)
+            self.say(str(error), True)
         except Exception as error:  # ASE and other packages say it in their own ways
-            self.say(f"This did not work: {type(error).__name__}: {error}", bad=True)
+            self.say(f"This did not work: {type(error).__name__}: {error}", True)
 
     @abstractmethod
     def made(self, function: Callable[..., Any], values: dict[str, Any]) -> str:
@@ -112,8 +113,7 @@ class Builder(_Drawer):
         """Build into a store; `choose` is told the name of each new structure."""
         self._chosen = choose
         super().__init__({TITLES[f.__name__]: f for f in OPERATIONS}, store, "Build")
-        self.upload = widgets.FileUpload(description="Upload", tooltip="Any file that ASE reads")
-        self.upload.observe(lambda change: self._uploaded(change["new"]), names="value")
+        self.upload = upload_button(self._uploaded, self.say, takes="Any file that ASE reads")
         self.widget.children = (*self.widget.children[:-1], widgets.HBox([self.button, self.upload, self.said]))
 
     def made(self, function: Callable[..., Any], values: dict[str, Any]) -> str:
@@ -123,17 +123,11 @@ class Builder(_Drawer):
         self._chosen(entry.name)
         return f"{entry.name} is on the list."
 
-    def _uploaded(self, files: tuple[dict[str, Any], ...]) -> None:
-        for file in files:
-            try:
-                atoms = read_structure_bytes(file["name"], bytes(file["content"]))
-                entry = self.shelf.add_structure(
-                    StructureEntry(f"{file['name']}, {len(atoms)} atoms", atoms, literal(atoms))
-                )
-                self._chosen(entry.name)
-                self.say(f"{entry.name} is on the list.")
-            except MlipError as error:
-                self.say(str(error), bad=True)
+    def _uploaded(self, name: str, content: bytes) -> str:
+        atoms = read_structure_bytes(name, content)
+        entry = self.shelf.add_structure(StructureEntry(f"{name}, {len(atoms)} atoms", atoms, literal(atoms)))
+        self._chosen(entry.name)
+        return f"{entry.name} is on the list."
 
 
 def _from_folder(*, folder: str = "") -> None:

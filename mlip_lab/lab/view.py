@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -109,7 +110,7 @@ class LabView:
         keep = widgets.Button(description="Save", tooltip="Save this Lab to the folder", layout={"width": "80px"})
         kept = widgets.HTML()
         keep.on_click(lambda _: setattr(kept, "value", f"<span class='mlip-quiet'>{escape(save(folder.value))}</span>"))
-        drawers = {build: Builder(self.store, self._built), add: Adder(self.store)}
+        drawers = {build: cache(lambda: Builder(self.store, self._built)), add: cache(lambda: Adder(self.store))}
 
         def toggle(change: dict[str, Any]) -> None:
             if not change["new"]:
@@ -118,7 +119,7 @@ class LabView:
                 return
             for button, drawer in drawers.items():
                 if button is change["owner"]:
-                    self._drawer.children = (drawer.widget,)
+                    self._drawer.children = (drawer().widget,)
                 else:
                     button.value = False
             self._drawer.layout.display = ""
@@ -185,11 +186,14 @@ class LabView:
             self._show_structure()
 
     def _show_structure(self) -> None:
-        frames = self.panels[self.current].model.frames if self.current else None
-        if frames is not None and self.panels[self.current].model.state in ("done", "stopped"):
-            self.viewer.show_frames(*frames)
-        elif self.structure.value in self.store.structures:
-            self.viewer.show(self.store.structures[self.structure.value].atoms)
+        if not self.current:
+            return
+        model = self.panels[self.current].model
+        name = model.raw.get("atoms", self.structure.value)  # a program may have chosen another than the list above
+        if model.frames is not None and model.state in ("done", "stopped"):
+            self.viewer.show_frames(*model.frames)
+        elif name in self.store.structures:
+            self.viewer.show(self.store.structures[name].atoms)
         self._colored()
 
     def _started(self, name: str, state: str) -> None:

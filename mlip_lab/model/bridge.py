@@ -3,6 +3,9 @@
 Forces are -Jᵀ·∂E/∂A, with Jᵀ a kernel; its transpose J is all that training on forces needs of the geometry. The
 invariants are polynomials: their gradient, and the derivatives of that gradient, are emitted kernels. torch never
 differentiates through positions, and the kernels never see a weight.
+
+Kernels run on the processor. With tensors on another device, `invariants` are tensor operations there, and what goes
+through `Mechanics` is copied to the processor and back, 2 to 10 kB an atom.
 """
 
 from __future__ import annotations
@@ -13,9 +16,30 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from mlip_lab.kernels import generated
+from mlip_lab.model import torch_running
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.structures import Structure, pull, push
+
+
+def on_host(tensor: torch.Tensor) -> NDArray[np.float64]:
+    """The numbers of a tensor as an array for a kernel; a copy only where it is needed."""
+    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+
+
+def beside(array: NDArray[np.float64], tensor: torch.Tensor) -> torch.Tensor:
+    """An array as a tensor on the device of another one."""
+    return torch.from_numpy(array).to(tensor.device)
+
+
+def invariants(a: torch.Tensor, config: PotentialConfig) -> torch.Tensor:
+    """A (lm, columns) to B (n_invariants, columns), column by column: by kernels on the processor, else by torch."""
+    if a.device.type == "cpu":
+        found: torch.Tensor = Invariants.apply(a, generated.learning_module(config.lmax, config.body_order))
+        return found
+    return torch_running.invariants(a, config)
 
 
 class Invariants(torch.autograd.Function):
@@ -71,7 +95,7 @@ class Mechanics(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return gradients (n, 3) and virials (n_frames, 3, 3); da is (lm, n, zk)."""
         ctx.structures, ctx.config = structures, config
-        a, p = np.ascontiguousarray(da.detach().numpy().transpose(1, 0, 2)), np.ascontiguousarray(dp.detach().numpy())
+        a, p = on_host(da.transpose(0, 1)), on_host(dp)
         begin, gradients, virials = 0, [], []
         for s in structures:
             end = begin + s.n_atoms
@@ -79,18 +103,18 @@ class Mechanics(torch.autograd.Function):
             gradients.append(gradient)
             virials.append(virial)
             begin = end
-        return torch.from_numpy(np.concatenate(gradients)), torch.from_numpy(np.stack(virials))
+        return beside(np.concatenate(gradients), da), beside(np.stack(virials), da)
 
     @staticmethod
     def backward(ctx: Any, moves: torch.Tensor, strains: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         """Push the gradient by forces and virials forward to densities."""
         begin, changes, sums = 0, [], []
-        moves_n, strains_n = np.ascontiguousarray(moves.numpy()), np.ascontiguousarray(strains.numpy())
+        moves_n, strains_n = on_host(moves), on_host(strains)
         for k, s in enumerate(ctx.structures):
             end = begin + s.n_atoms
             a, p = push(s, ctx.config, moves_n[begin:end], strains_n[k])
             changes.append(a)
             sums.append(p)
             begin = end
-        da = torch.from_numpy(np.concatenate(changes)).transpose(0, 1).contiguous()
-        return da, torch.from_numpy(np.concatenate(sums)), None, None
+        da = beside(np.concatenate(changes), moves).transpose(0, 1).contiguous()
+        return da, beside(np.concatenate(sums), moves), None, None

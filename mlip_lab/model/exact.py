@@ -9,7 +9,7 @@ stress enter the same normal equations as in the linear readout.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,14 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlip_lab.core.frame import Frame
-from mlip_lab.core.progress import Progress, silent
+from mlip_lab.core.progress import Progress, asking, silent
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.features import Extension, columns, design, equations, n_features, smooth_mixing
-from mlip_lab.model.linear import ENERGY_WEIGHT, Normal, Rows, Solution, reference_energies
+from mlip_lab.model.linear import (
+    ENERGY_WEIGHT,
+    RESIDUAL_ENERGY_WEIGHT,
+    Normal,
+    Rows,
+    Solution,
+    labelled_rows,
+    reference_energies,
+)
 from mlip_lab.model.potential import Potential
 from mlip_lab.model.structures import Structure, complete, prepare
 
 Floats = NDArray[np.float64]
+Known = tuple[float, Floats, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +68,18 @@ def fit_exact(
         frames: Labelled frames.
         seed: Of the radial channels and the representative environments.
         trusted: Whether the trace of the stress may be used.
-        progress: Called after each frame.
+        progress: Called after each frame, and more often to ask whether to stop.
 
     Returns:
         The potential with its posterior, calibrated on frames left out of a first fit.
     """
     rng = np.random.default_rng(seed)
     config = complete(config, frames)
-    structures = [prepare(frame, config) for frame in frames]
+    total = len(frames) + 1
+    ask = partial(progress, 0, total)
+    structures = [prepare(frame, config) for frame in asking(frames, ask)]
     mixing = smooth_mixing(config, rng)
-    weights = _kernel_weights(config, structures, mixing, rng) if config.readout == "kernel" else {}
+    weights = _kernel_weights(config, structures, mixing, rng, ask) if config.readout == "kernel" else {}
     extend = _extension(config, weights) if weights else None
     offsets = reference_energies(frames, config.numbers)
     n_columns = config.n_species * (1 + sum(n_features(config)) + (config.n_points if weights else 0))
@@ -82,26 +93,49 @@ def fit_exact(
             left_out.append(rows)
         else:
             first.add(rows)
-        progress(index + 1, len(structures) + 1)
+        progress(index + 1, total)
     shared = _shared_columns(config, n_columns) if weights else None
-    factors = calibration(first.solve(shared=shared), left_out)
-    solution = whole.solve(shared=shared)
-    progress(len(structures) + 1, len(structures) + 1)
+    ask = partial(progress, len(frames), total)
+    factors = calibration(first.solve(shared=shared, ask=ask), left_out)
+    solution = whole.solve(shared=shared, ask=ask)
+    progress(total, total)
     return _potential(config, mixing, weights, offsets, solution, factors)
 
 
-def solve_linear(
-    config: PotentialConfig, structures: Sequence[Structure], mixing: Floats, trusted: bool
-) -> tuple[Floats, Floats, Floats]:
-    """Reference energies (S,), pair weights (S, S·n_pair) and weights of the invariants (S, F), solved exactly."""
-    s, (n_p, _) = config.n_species, n_features(config)
-    offsets = reference_energies([structure.frame for structure in structures], config.numbers)
-    normal = Normal(s * (1 + sum(n_features(config))))
-    for structure in structures:
-        normal.add(_offset(equations(structure, config, mixing, trusted), structure, offsets))
-    weights = normal.solve().weights
-    blocks = weights[s:].reshape(s, -1)
-    return weights[:s] + offsets, blocks[:, :n_p], blocks[:, n_p:]
+def linear_rows(structure: Structure, config: PotentialConfig, mixing: Floats, offsets: Floats, trusted: bool) -> Rows:
+    """Equations of a frame for the linear readout, above reference energies that the ridge shall not shrink."""
+    return _offset(equations(structure, config, mixing, trusted), structure, offsets)
+
+
+def residual_rows(
+    structure: Structure,
+    config: PotentialConfig,
+    mixing: Floats,
+    standard: tuple[Floats, Floats],
+    rest: Known,
+    trusted: bool,
+) -> Rows:
+    """Equations of a frame for what is linear in a network, with all else of it known.
+
+    Args:
+        structure: The labelled frame.
+        config: Of the network.
+        mixing: Its radial channels.
+        standard: Mean and scale of its invariants (S, F).
+        rest: Energy, forces and virial of the network as it is.
+        trusted: Whether the trace of the stress may be used.
+
+    Returns:
+        Equations for changes of the reference energies (S,) and of the weights of the invariants (S·F,).
+    """
+    n_p = n_features(config)[0]
+    mean, scale = standard
+    features, slopes = design(structure, config, mixing)
+    center = structure.species[np.repeat(np.arange(structure.n_atoms), np.diff(structure.first))]
+    x = (features[:, n_p:] - mean[structure.species]) / scale[structure.species]
+    dx = slopes[:, :, n_p:] / scale[center][:, None]
+    known = (structure.energy + rest[0], structure.forces + rest[1], structure.virial + rest[2])
+    return labelled_rows(structure.frame, *columns(structure, config, x, dx), known, trusted, RESIDUAL_ENERGY_WEIGHT)
 
 
 def calibration(solution: Solution, left_out: Sequence[Rows]) -> Floats:
@@ -163,14 +197,18 @@ def _offset(rows: Rows, structure: Structure, offsets: Floats) -> Rows:
 
 
 def _kernel_weights(
-    config: PotentialConfig, structures: Sequence[Structure], mixing: Floats, rng: np.random.Generator
+    config: PotentialConfig,
+    structures: Sequence[Structure],
+    mixing: Floats,
+    rng: np.random.Generator,
+    ask: Callable[[], None],
 ) -> dict[str, Floats]:
     """Principal components, representative environments and the root of their inverse kernel matrix, each species."""
     n_p, n_b = n_features(config)
     d, m, s = config.n_components, config.n_points, config.n_species
     mean, q = np.zeros((s, n_b)), np.zeros((s, n_b, d))
     points, root = np.zeros((s, m, d)), np.zeros((s, m, m))
-    found = [(structure.species, design(structure, config, mixing)[0][:, n_p:]) for structure in structures]
+    found = [(one.species, design(one, config, mixing)[0][:, n_p:]) for one in asking(structures, ask)]
     for z in range(s):
         b = np.concatenate([invariants[species == z] for species, invariants in found])
         mean[z] = b.mean(axis=0)

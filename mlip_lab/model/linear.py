@@ -8,7 +8,7 @@ posterior covariance gives the variance of a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from mlip_lab.core.errors import DataError
 from mlip_lab.core.frame import Frame
+from mlip_lab.core.progress import asking
 
 Floats = NDArray[np.float64]
 # Chosen once for all elements, by 5-fold cross-validation on training frames alone (Si, Cu, Nb, Mo, Ta, W): the least
 # mean logarithm of the errors of energies and forces.
 ENERGY_WEIGHT = 160.0  # Å: one eV/atom of energy error counts as much as this many eV/Å of force error
+RESIDUAL_ENERGY_WEIGHT = 80.0  # Å, the same beside a trained network: with 160 the errors of forces begin to grow
 STRESS_WEIGHT = 2.0  # the same for the virial in eV/atom, whose labels are often less converged
 SHARED_RIDGES = (1.0, 10.0, 100.0, 1e4)  # root of the ridge of shared columns beside that of the others
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -59,7 +61,13 @@ class Solution:
 
 
 def labelled_rows(
-    frame: Frame, energy: Floats, forces: Floats, virial: Floats, known: tuple[float, Floats, Floats], trusted: bool
+    frame: Frame,
+    energy: Floats,
+    forces: Floats,
+    virial: Floats,
+    known: tuple[float, Floats, Floats],
+    trusted: bool,
+    energy_weight: float = ENERGY_WEIGHT,
 ) -> Rows:
     """Equations of a frame from the derivatives of its features.
 
@@ -70,6 +78,7 @@ def labelled_rows(
         virial: ∂E/∂strain by weight (3, 3, n_columns).
         known: Energy, forces and virial that are not to be learned.
         trusted: Whether the trace of the stress may be used.
+        energy_weight: Of the energy row, in Å.
 
     Returns:
         The equations.
@@ -79,7 +88,7 @@ def labelled_rows(
     if frame.energy is not None:
         x.append(energy[None] / n)
         y.append(np.array([(frame.energy - known[0]) / n]))
-        weight.append(np.array([ENERGY_WEIGHT]))
+        weight.append(np.array([energy_weight]))
     if frame.forces is not None:
         x.append(forces.reshape(3 * n, -1))
         y.append((frame.forces - known[1]).reshape(-1))
@@ -120,6 +129,7 @@ class Normal:
         self,
         ridges: Iterable[float] = tuple(10.0 ** np.arange(-12.0, -2.5, 0.5)),
         shared: NDArray[np.bool_] | None = None,
+        ask: Callable[[], None] = lambda: None,
     ) -> Solution:
         """Weights of largest evidence among relative ridges.
 
@@ -127,6 +137,7 @@ class Normal:
             ridges: To choose from, relative to columns of length one.
             shared: Columns that keep one common prior width instead of being scaled to one length each; how wide,
                 beside the others, is chosen by the evidence too.
+            ask: Called before each decomposition; may raise Cancelled.
 
         Raises:
             DataError: If there are no equations.
@@ -135,11 +146,11 @@ class Normal:
             raise DataError("There is nothing to fit: no frame has energies, forces or stress.")
         scale = np.sqrt(np.diag(self.xx))
         scale[scale == 0.0] = 1.0
-        if shared is None:
-            return self._solve(scale, ridges)[1]
-        scale[shared] = scale[shared].max()
-        widths = [np.where(shared, stronger * scale, scale) for stronger in SHARED_RIDGES]
-        return max((self._solve(width, ridges) for width in widths), key=lambda found: found[0])[1]
+        widths = [scale]
+        if shared is not None:
+            scale[shared] = scale[shared].max()
+            widths = [np.where(shared, stronger * scale, scale) for stronger in SHARED_RIDGES]
+        return max((self._solve(width, ridges) for width in asking(widths, ask)), key=lambda found: found[0])[1]
 
     def _solve(self, scale: Floats, ridges: Iterable[float]) -> tuple[float, Solution]:
         """Largest evidence for columns divided by `scale`, and its solution."""

@@ -7,7 +7,6 @@ E_i = e(z_i) + p_{z_i}·P_i + w_{z_i}·x_i + w₃·φ(W₂ᵀ φ(W₁ᵀ x_i + b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,30 +17,9 @@ from mlip_lab.kernels import generated
 from mlip_lab.model.bridge import Invariants, Mechanics
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.features import RADIAL_DECAY, n_features, n_invariants
-from mlip_lab.model.structures import Structure, project
+from mlip_lab.model.samples import Sample
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A structure with its densities, computed once.
-
-    Attributes:
-        structure: Pairs and labels.
-        a: Densities A (lm, n, zk).
-        p: Pair sums P (n, zk).
-    """
-
-    structure: Structure
-    a: torch.Tensor
-    p: torch.Tensor
-
-
-def sample(structure: Structure, config: PotentialConfig) -> Sample:
-    """Compute the densities of a structure."""
-    a, p = project(structure, config)
-    return Sample(structure, torch.from_numpy(np.ascontiguousarray(a.transpose(1, 0, 2))), torch.from_numpy(p))
 
 
 class Network(nn.Module):

@@ -14,7 +14,7 @@ from mlip_lab.core.errors import FileFormatError, InputError
 from mlip_lab.kernels.neighbors import build_pairs
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.features import n_features
-from mlip_lab.model.running import Compiled, Evaluation, Weights, compile_weights
+from mlip_lab.model.running import Compiled, Evaluation, Runner, Weights, compile_weights
 
 if TYPE_CHECKING:
     from mlip_lab.calculators.mlip import MLIPCalculator
@@ -88,7 +88,20 @@ class Potential:
             precision: "float64", or "float32": faster, with forces rounded to some 1e-5 eV/Å. Positions, and sums of
                 energies and forces, are float64 either way.
         """
-        return compile_weights(self.config, self.members[member], precision)
+        return compile_weights(self.config, self.members[member : member + 1], precision)
+
+    def runner(self, *, precision: str = "float64", device: str | None = None) -> Runner:
+        """What evaluates all members at once, sharing what depends on positions alone.
+
+        Args:
+            precision: "float64" or "float32".
+            device: None for the fused kernel; a torch device ("cpu", "cuda") for plain tensor operations there.
+        """
+        if device is None:
+            return compile_weights(self.config, self.members, precision)
+        from mlip_lab.model.torch_running import on_device
+
+        return on_device(self.config, self.members, device, precision)
 
     def evaluate(
         self, numbers: NDArray[np.int64], positions: Floats, cell: Floats, pbc: NDArray[np.bool_], *, member: int = 0
@@ -111,7 +124,12 @@ class Potential:
         return compiled.evaluate(compiled.species_of(numbers), positions, cell, pairs)
 
     def calculator(
-        self, *, skin: float = 0.5, precision: str = "float64", threads: int | None = None
+        self,
+        *,
+        skin: float = 0.5,
+        precision: str = "float64",
+        threads: int | None = None,
+        device: str | None = None,
     ) -> MLIPCalculator:
         """An ASE calculator of this potential.
 
@@ -120,10 +138,11 @@ class Potential:
             precision: "float64" or "float32" (see `compiled`).
             threads: How many cores a force call of many atoms may use; None takes NUMBA_NUM_THREADS or
                 OMP_NUM_THREADS, else one for each core of the process.
+            device: None for the compiled kernel; a torch device such as "cuda" for tensor operations there.
         """
         from mlip_lab.calculators.mlip import MLIPCalculator
 
-        return MLIPCalculator(self, skin=skin, precision=precision, threads=threads)
+        return MLIPCalculator(self, skin=skin, precision=precision, threads=threads, device=device)
 
     def save(self, folder: str | Path) -> Path:
         """Write the potential as one folder: weights.safetensors, config.json, report.json."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,19 +27,23 @@ _ONE_AT_A_TIME = threading.Lock()  # two parallel force calls would only get int
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Energy and its derivatives of one structure.
+    """Energy and its derivatives of one structure; the mean over members for an ensemble.
 
     Attributes:
         energies: Energy of each atom in eV (n,).
         forces: In eV/Å (n, 3).
         virial: ∂E/∂strain in eV (3, 3); divided by the volume it is the stress.
         closest: Least distance in the list of pairs in Å; infinite without pairs.
+        energy_spread: Standard deviation of the total energy over members in eV; None for one member.
+        forces_spread: Of the forces, root of the sum of the variances of the components, in eV/Å (n,), likewise.
     """
 
     energies: Floats
     forces: Floats
     virial: Floats
     closest: float
+    energy_spread: float | None = None
+    forces_spread: Floats | None = None
 
     @property
     def energy(self) -> float:
@@ -47,19 +51,45 @@ class Evaluation:
         return float(self.energies.sum())
 
 
+def joined(energies: Floats, forces: Floats, virials: Floats, closest: float) -> Evaluation:
+    """Mean and spread of members: energies (members, n), forces (members, n, 3), virials (members, 3, 3)."""
+    if len(energies) == 1:
+        return Evaluation(energies[0], forces[0], virials[0], closest)
+    forces_spread = np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1))
+    energy_spread = float(energies.sum(axis=1).std(ddof=1))
+    mean, force, virial = energies.mean(axis=0), forces.mean(axis=0), virials.mean(axis=0)
+    return Evaluation(mean, force, virial, closest, energy_spread, forces_spread)
+
+
+class Runner(Protocol):
+    """What evaluates a potential, one or several members of it."""
+
+    def species_of(self, numbers: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Species index of each atom; InputError for an element that was not trained."""
+        ...
+
+    def evaluate(
+        self, species: NDArray[np.int64], positions: Floats, cell: Floats, pairs: tuple[Any, ...], threads: int = 1
+    ) -> Evaluation:
+        """Energies, forces and virial of a structure with its list of pairs."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Compiled:
     """What runs a potential: a compiled module and its parameters.
 
     Attributes:
-        module: Generated module with `evaluate` and `md_chunk`.
+        module: Generated module with `evaluate_part`, and `evaluate` and `md_chunk` for a single member.
         theta: Parameters for them.
         config: The configuration.
+        members: How many sets of weights.
     """
 
     module: ModuleType
     theta: tuple[Any, ...]
     config: PotentialConfig
+    members: int = 1
 
     @property
     def cutoff(self) -> float:
@@ -84,29 +114,29 @@ class Compiled:
         """
         n = species.size
         threads = max(1, min(threads, n // ATOMS_PER_THREAD))
-        energies = np.empty(n)
-        given = (self.theta, species, positions, cell, *pairs)
-        if threads == 1:
-            forces, virial = np.empty((n, 3)), np.empty((3, 3))
-            square = self.module.evaluate(*given, energies, forces, virial)
-            return Evaluation(energies, forces, virial, float(np.sqrt(square)))
+        energies = np.empty((self.members, n))
         order = self.module.by_species(species, self.config.n_species)
-        ends = np.linspace(0, n, threads + 1).astype(int)
+        ends = [round(k * n / threads) for k in range(threads + 1)]
 
         def part(k: int) -> tuple[Floats, Floats, float]:
-            forces, virial = np.zeros((n, 3)), np.zeros((3, 3))
-            square = self.module.evaluate_part(*given, order, ends[k], ends[k + 1], energies, forces, virial)
-            return forces, virial, square
+            forces, virials = np.zeros((self.members, n, 3)), np.zeros((self.members, 3, 3))
+            square = self.module.evaluate_part(
+                self.theta, species, positions, cell, *pairs, order, ends[k], ends[k + 1], energies, forces, virials
+            )
+            return forces, virials, square
 
+        if threads == 1:
+            forces, virials, square = part(0)
+            return joined(energies, forces, virials, float(np.sqrt(square)))
         with _ONE_AT_A_TIME, ThreadPoolExecutor(threads - 1) as pool:
             others = [pool.submit(part, k) for k in range(1, threads)]
-            forces, virial, square = part(0)
+            forces, virials, square = part(0)
             for other in others:  # in order: sums of floating-point numbers depend on it
-                more_forces, more_virial, more_square = other.result()
+                more_forces, more_virials, more_square = other.result()
                 forces += more_forces
-                virial += more_virial
+                virials += more_virials
                 square = min(square, more_square)
-        return Evaluation(energies, forces, virial, float(np.sqrt(square)))
+        return joined(energies, forces, virials, float(np.sqrt(square)))
 
 
 def default_threads() -> int:
@@ -118,28 +148,30 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def compile_weights(c: PotentialConfig, weights: Weights, precision: str) -> Compiled:
-    """Module and parameters of a configuration and its weights; compiles at the first call, if at all."""
+def compile_weights(c: PotentialConfig, members: Sequence[Weights], precision: str) -> Compiled:
+    """Module and parameters of a configuration and its members; compiles at the first call, if at all."""
     one_of("precision", precision, ("float64", "float32"))
     hidden = -(-c.n_hidden // neural.TILE) * neural.TILE
     sizes = Sizes(c.n_radial, c.n_pair, c.lmax, c.n_channels)
     module = generated.running_module(sizes, c.body_order, c.readout, hidden, precision)
-    return Compiled(module, (_frame(c, weights, sizes, precision), _readout(c, weights, hidden, precision)), c)
+    w = {name: np.stack([weights[name] for weights in members]) for name in members[0]}
+    theta = (_frame(c, w, sizes, precision), _readout(c, w, hidden, precision))
+    return Compiled(module, theta, c, len(members))
 
 
 def _frame(c: PotentialConfig, w: Weights, sizes: Sizes, precision: str) -> tuple[Any, ...]:
     """Everything but the readout as the fused kernel reads it, filled up with zeros to its sizes."""
-    s, k, channels, degrees = c.n_species, c.n_radial, c.n_channels, c.lmax + 1
-    mixing = np.asarray(w["mixing"]).reshape(s, degrees, s, k, channels).transpose(0, 2, 1, 3, 4)
-    unmixing = np.zeros((s, s, degrees, channels, sizes.padded))
-    unmixing[..., :k] = mixing.swapaxes(3, 4)
+    s, k, channels, degrees, members = c.n_species, c.n_radial, c.n_channels, c.lmax + 1, len(w["e0"])
+    mixing = w["mixing"].reshape(members, s, degrees, s, k, channels).transpose(0, 1, 3, 2, 4, 5)
+    unmixing = np.zeros((members, s, s, degrees, channels, sizes.padded))
+    unmixing[..., :k] = mixing.swapaxes(4, 5)
     return (
         float(c.cutoff),
         np.array(c.r0),
-        np.array(w["e0"]),
-        _cast(np.asarray(w["pair"]).reshape(s, s, c.n_pair), precision),
-        _cast(mixing.reshape(s, s, -1), precision),
-        _cast(unmixing.reshape(s, s, -1), precision),
+        w["e0"],
+        _cast(w["pair"].reshape(members, s, s, c.n_pair), precision),
+        _cast(mixing.reshape(members, s, s, -1), precision),
+        _cast(unmixing.reshape(members, s, s, -1), precision),
         np.array(c.numbers, dtype=float),
         np.array(c.inner),
         np.array(c.outer) if c.repulsion else np.zeros((s, s)),
@@ -151,10 +183,10 @@ def _readout(c: PotentialConfig, w: Weights, hidden: int, precision: str) -> tup
     if c.readout == "kernel":
         arrays += [w[name] for name in ("mean", "q", "points", "alpha")]
     if c.readout == "neural":
-        more = (0, hidden - c.n_hidden)
-        b1, b2, w3 = (np.pad(w[name], ((0, 0), more)) for name in ("b1", "b2", "w3"))
-        w1, w2 = np.pad(w["w1"], ((0, 0), (0, 0), more)), np.pad(w["w2"], ((0, 0), more, more))
-        arrays += [w1.swapaxes(1, 2).reshape(c.n_species, -1), b1, w2, w2.swapaxes(1, 2), b2, w3]
+        none, more = (0, 0), (0, hidden - c.n_hidden)
+        b1, b2, w3 = (np.pad(w[name], (none, none, more)) for name in ("b1", "b2", "w3"))
+        w1, w2 = np.pad(w["w1"], (none, none, none, more)), np.pad(w["w2"], (none, none, more, more))
+        arrays += [w1.swapaxes(2, 3).reshape(*b1.shape[:2], -1), b1, w2, w2.swapaxes(2, 3), b2, w3]
     return tuple(_cast(array, precision) for array in arrays)
 
 

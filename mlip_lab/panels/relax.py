@@ -23,9 +23,12 @@ def _verdicts(result: RelaxResult) -> list[Verdict]:
     left = f"a force of {result.max_force:.2g} eV/Å is left"
     if result.stress is not None:
         left += f", a stress of {abs(result.stress).max():.2g} GPa"
-    return [
-        Verdict("good", f"Relaxed in {result.steps} steps. The relaxed structure is on the list of structures.", left)
-    ]
+    words = f"Relaxed in {result.steps} steps. The relaxed structure is on the list of structures."
+    found = [Verdict("good", words, left)]
+    if result.kept_symmetry is not None:
+        words = f"The space group {result.kept_symmetry} was kept."
+        found.append(Verdict("good", words, "A step that breaks the symmetry may still lower the energy."))
+    return found
 
 
 def _numbers(result: RelaxResult) -> list[Number]:
@@ -33,7 +36,10 @@ def _numbers(result: RelaxResult) -> list[Number]:
     found = [
         Number("energy", result.energy / len(atoms), "eV/atom"),
         Number("largest force left", result.max_force, "eV/Å"),
+        Number("steps", result.steps),
     ]
+    if result.stress is not None:
+        found.append(Number("largest stress left", float(abs(result.stress).max()), "GPa"))
     if atoms.pbc.all():
         found.append(Number("volume", atoms.get_volume() / len(atoms), "Å³/atom"))
         lengths = atoms.cell.lengths()
@@ -52,6 +58,8 @@ def _data(result: RelaxResult) -> dict[str, Any]:
 
 
 def _needs(values: Mapping[str, Any]) -> str:
+    if values["symmetry"] and not values["atoms"].pbc.all():
+        return "Only a crystal has a space group to keep. Switch Keep symmetry off, or choose a crystal."
     if values["cell"] and not values["atoms"].pbc.all():
         return "A cell relaxes only if it is periodic in three directions. Switch Relax cell off, or choose a crystal."
     if values["pressure"] != 0 and not values["cell"]:
@@ -87,6 +95,12 @@ RELAX = Capability(
     needs=_needs,
     keep=_keep,
     starts_over=True,
-    labels={"atoms": "Structure", "calculator": "Potential", "force": "Largest force left", "cell": "Relax cell"},
-    advanced=("steps", "pressure"),
+    labels={
+        "atoms": "Structure",
+        "calculator": "Potential",
+        "force": "Largest force left",
+        "cell": "Relax cell",
+        "symmetry": "Keep symmetry",
+    },
+    advanced=("steps", "pressure", "symmetry"),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from mlip_lab.calculators.catalogue import unknown_elements
-from mlip_lab.core.errors import DataError
+from mlip_lab.core.errors import DataError, InputError
 from mlip_lab.data.packaged import packaged_names, packaged_set
 from mlip_lab.data.reader import inspect
 from mlip_lab.panels.base.capability import Capability
@@ -26,6 +26,7 @@ CURVES = {
     "validation_energy": "validation_energy_rmse_mev_per_atom",
     "validation_forces": "validation_forces_rmse_ev_per_ang",
 }
+LABELS = {"data": "Labelled structures", "test": "Test structures", "preset": "Size", "readout": "Kind of fit"}
 ERRORS = (
     ("energy", "energy_rmse_mev_per_atom", "meV/atom"),
     ("force", "forces_rmse_ev_per_ang", "eV/Å"),
@@ -40,6 +41,8 @@ def _live(live: Mapping[str, Any]) -> Figure | None:
     if not history:
         return None
     length = min(len(values) for values in history.values())
+    if length < 2:
+        return None
     return pictures.learning_curve(
         {name: values[-length:] for name, values in history.items()} | {"epoch": trace["done"][-length:]}
     )
@@ -95,11 +98,19 @@ def _about(values: Mapping[str, Any]) -> str:
             words.append(f"Packaged set {source!r}: {len(frames)} frames to learn from, {len(held_out)} to test on.")
             words.append(str(frames.report))
             continue
-        report = inspect(source)
+        try:
+            report = inspect(source)
+        except InputError as error:
+            raise InputError(str(error).replace("source:", f"{LABELS[name]}:", 1)) from error
         if not report.usable:
             raise DataError(f"{source} cannot be trained on: {' '.join(report.problems)}")
         words.append(f"{source}\n{report}")
     return "\n\n".join(words)
+
+
+def _exact(values: Mapping[str, Any]) -> bool:
+    """Whether the fit is solved in one go, without checkpoints."""
+    return values["readout"] in ("linear", "kernel")
 
 
 def _extra(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,15 +154,10 @@ TRAIN = Capability(
     about_of=("data", "test"),
     extra=_extra,
     keep=_keep,
-    unit="epochs",
+    unit=lambda values: "frames" if _exact(values) else "epochs",
+    starts_over=_exact,
     defaults={"data": "si", "preset": "small"},
-    labels={
-        "data": "Labelled structures",
-        "test": "Test structures",
-        "preset": "Size",
-        "readout": "Kind of fit",
-        "members": "Members",
-    },
-    advanced=("test", "members", "seed"),
+    labels=LABELS,
+    advanced=("test", "members", "streamed", "seed"),
     left_out=("out",),
 )

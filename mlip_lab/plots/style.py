@@ -118,7 +118,7 @@ def rounded(value: float, error: float) -> str:
     if not np.isfinite(error) or error <= 0:
         return f"{value:.4g}"
     places = max(0, 1 - int(np.floor(np.log10(error))))
-    if places > 5:
-        power = int(np.floor(np.log10(max(abs(value), error))))
+    power = int(np.floor(np.log10(max(abs(value), error))))
+    if places > 5 and power < 0:
         return f"({rounded(value / 10.0**power, error / 10.0**power)}) × 10^{power}"
     return f"{value:.{places}f} ± {error:.{places}f}"

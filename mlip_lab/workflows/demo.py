@@ -17,7 +17,8 @@ from mlip_lab.core.progress import Progress, silent
 from mlip_lab.core.units import FEMTOSECOND
 from mlip_lab.dynamics.md import MDResult, md
 from mlip_lab.properties.attach import attached, energy_of
-from mlip_lab.properties.elastic import ElasticResult, cubic_constants, elastic
+from mlip_lab.properties.elastic import ElasticResult, elastic
+from mlip_lab.properties.elastic_tensor import cubic_constants
 from mlip_lab.properties.equation_of_state import EquationOfState, equation_of_state
 from mlip_lab.properties.radial_distribution import RadialDistribution, radial_distribution
 from mlip_lab.properties.relax import relax

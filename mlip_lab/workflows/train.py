@@ -83,6 +83,7 @@ def train(
     readout: Readout | None = None,
     members: Members = 1,
     seed: Seed = 0,
+    streamed: bool = False,
     out: str | Path | None = None,
     progress: Progress = silent,
 ) -> TrainingResult:
@@ -96,6 +97,9 @@ def train(
         readout: "linear", "kernel" or "neural"; None takes the preset's.
         members: Potentials to train with different seeds; more than one make an ensemble.
         seed: Same seed, same machine: same weights.
+        streamed: Whether densities are computed anew in every epoch instead of being kept, for sets that do not fit in
+            memory: a neural fit keeps about 3 MB for every 1000 atoms of silicon, more with more elements. The weights
+            are the same. The other readouts keep no densities.
         out: Folder to save the potential to. Training that was interrupted there goes on where it was.
         progress: Called with the work done so far and the latest errors; may raise Cancelled.
 
@@ -115,7 +119,7 @@ def train(
         raise DataError(f"test: its elements {held_out.elements} are not all among those trained, {frames.elements}.")
     fitted, histories = [], []
     for member in range(members):
-        one, history = _fit(config, frames, seed + member, folder, member, members, progress)
+        one, history = _fit(config, frames, seed + member, streamed, folder, member, members, progress)
         fitted.append(one)
         histories.append(history)
     potential = fitted[0] if members == 1 else ensemble(fitted)
@@ -187,6 +191,7 @@ def _fit(
     config: PotentialConfig,
     data: Dataset,
     seed: int,
+    streamed: bool,
     folder: Path | None,
     member: int,
     members: int,
@@ -211,7 +216,14 @@ def _fit(
     identity = hashlib.sha256(json.dumps([config.to_json(), data.hash, seed]).encode()).hexdigest()
     with one_thread():
         potential, history = fit_neural(
-            config, labelled, seed=seed, trusted=trusted, folder=place, identity=identity, progress=report
+            config,
+            labelled,
+            seed=seed,
+            trusted=trusted,
+            streamed=streamed,
+            folder=place,
+            identity=identity,
+            progress=report,
         )
     return potential, {
         "epoch": [float(epoch) for epoch in range(1, len(history.train_energy) + 1)],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ def peers(atoms: Atoms) -> tuple[dict[str, tuple[int, Call]], dict[str, str]]:
         "ASE EMT (Cu)": _emt,
         "LAMMPS sw": lambda a: _lammps(a, "sw", "Si.sw Si"),
         "LAMMPS tersoff": lambda a: _lammps(a, "tersoff", "Si.tersoff Si"),
+        "LAMMPS snap 2J=8": _snap,
         "calorine CPUNEP 5-body": _nep,
         "MACE 64x0e float32": _mace,
     }
@@ -72,7 +75,7 @@ def _lammps(atoms: Atoms, pair_style: str, coefficients: str) -> tuple[int, Call
     engine.create_atoms(len(atoms), None, [1] * len(atoms), positions.tolist())
     engine.commands_string(
         f"""pair_style {pair_style}
-        pair_coeff * * {folder}/{coefficients}
+        pair_coeff * * {folder}/{coefficients.format(folder=folder)}
         neighbor 0.5 bin
         velocity all create 300 1
         fix move all nve
@@ -84,6 +87,13 @@ def _lammps(atoms: Atoms, pair_style: str, coefficients: str) -> tuple[int, Call
     return len(atoms), lambda: engine.command("run 1 pre no post no")
 
 
+def _snap(atoms: Atoms) -> tuple[int, Call]:
+    """The linear Si potential of Zuo et al. 2020 on few atoms: it takes long."""
+    some = bulk("Si", a=5.47, cubic=True).repeat(4)
+    some.rattle(0.03, seed=1)
+    return _lammps(some, "snap", "Si_Zuo_JPCA2020.snapcoeff {folder}/Si_Zuo_JPCA2020.snapparam Si")
+
+
 def _nep(atoms: Atoms) -> tuple[int, Call]:
     """The Si NEP4 shape with random numbers, which takes the time of a real one."""
     from calorine.calculators import CPUNEP
@@ -92,16 +102,19 @@ def _nep(atoms: Atoms) -> tuple[int, Call]:
     dimension = (n + 1) + (n + 1) * (l_max + 2)
     count = (dimension + 2) * hidden + 1 + 2 * (n + 1) * (basis + 1)
     numbers = [*(0.01 * np.random.default_rng(0).normal(size=count)), *np.ones(dimension)]
-    header = ["nep4 1 Si", f"cutoff {CUTOFF:g} {CUTOFF:g}", f"n_max {n} {n}", f"basis_size {basis} {basis}"]
+    header = ["nep4 1 Si", f"cutoff {CUTOFF:g} {CUTOFF:g} 100 100", f"n_max {n} {n}", f"basis_size {basis} {basis}"]
     header += [f"l_max {l_max} 2 1", f"ANN {hidden} 0"]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "nep.txt"
-        path.write_text("\n".join(header + [f"{x:.7e}" for x in numbers]) + "\n")
-        calculator = CPUNEP(str(path))
+    folder = tempfile.TemporaryDirectory()
+    path = Path(folder.name) / "nep.txt"
+    path.write_text("\n".join(header + [f"{x:.7e}" for x in numbers]) + "\n")
+    calculator = CPUNEP(str(path))
+    weakref.finalize(calculator, folder.cleanup)  # it reads the file when it is called
     return len(atoms), _moving(atoms, calculator)
 
 
 def _mace(_: Atoms) -> tuple[int, Call]:
+    # e3nn 0.4 reads tables in its own wheel in a way that torch now refuses unless asked
+    os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     import torch
     from e3nn import o3
     from mace import modules

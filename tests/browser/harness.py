@@ -93,6 +93,25 @@ class Screen:
         """Press a button by its label as soon as it is enabled."""
         self.button(label, within).click(timeout=1000 * timeout)
 
+    def seconds_until(self, label: str, words: str) -> float:
+        """Press a button, and time on the page's own clock how long until the panel's line of state says so."""
+        return float(
+            self.button(label).evaluate(
+                """(button, words) => new Promise(done => {
+                    const began = performance.now();
+                    const look = () => {
+                        const lines = [...document.querySelectorAll('.mlip-controls')].filter(line => line.offsetWidth);
+                        const seen = lines.some(line => line.innerText.includes(words));
+                        const seconds = (performance.now() - began) / 1000;
+                        if (seen || seconds > 20) done(seconds); else setTimeout(look, 10);
+                    };
+                    button.click();
+                    look();
+                })""",
+                words,
+            )
+        )
+
     def field(self, label: str, within: Any = None) -> Any:
         """The input with this label."""
         return self._scope(within).get_by_label(label, exact=True).filter(visible=True)
@@ -274,6 +293,22 @@ class Notebook(Screen):
     def kernel_pid(self) -> int:
         """The kernel's process."""
         return int(self.value("__import__('os').getpid()"))
+
+    def looks(self, name: str, within: Any) -> None:
+        """Keep pictures of a part in light and dark theme, at 1400 and 900 pixels; nothing may scroll sideways."""
+        size = self.page.viewport_size
+        for theme in ("JupyterLab Dark", "JupyterLab Light"):
+            self.page.evaluate(
+                "theme => jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => null)", theme
+            )
+            self.until(f"document.body.dataset.jpThemeName === '{theme}'")
+            for width in (900, 1400):
+                self.page.set_viewport_size({"width": width, "height": size["height"]})
+                self.page.wait_for_timeout(150)
+                self.label = f"{theme.split()[1].lower()}-{width}"
+                self.screenshot(name, within)
+                assert self.overflow(within) <= 4, f"{name}-{self.label} can be scrolled sideways"
+        self.page.set_viewport_size(size)
 
     def save(self) -> None:
         """Save the notebook."""

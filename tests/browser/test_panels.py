@@ -13,7 +13,7 @@ EMT_MD = """
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from mlip_lab import panels
-atoms, calculator = bulk("Cu", cubic=True).repeat(3), EMT()
+atoms, calculator = bulk("Cu", cubic=True).repeat(2), EMT()
 panels.md(atoms, calculator, steps=20).run()  # compiles what an empty cache lacks
 panel = panels.md(atoms, calculator, steps=1500)
 panel

@@ -15,6 +15,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from mlip_lab.calculators import mlip
 from mlip_lab.calculators.mlip import MLIPCalculator
 from mlip_lab.core.errors import InputError, MlipError
+from mlip_lab.model import running
 from mlip_lab.model.potential import ensemble
 from mlip_lab.model.running import ATOMS_PER_THREAD
 from mlip_lab.testing import check_calculator
@@ -48,6 +49,35 @@ def test_it_is_a_potential(readout: str, crystal: Atoms, molecule: Atoms) -> Non
         report = check_calculator(potential.calculator, atoms, picklable=True)
         assert report.errors["pickle"] == 0.0
         assert report.errors["rotation"] < 1e-10 and report.errors["permutation"] < 1e-10
+
+
+@pytest.mark.parametrize(
+    "options", [{"threads": 2}, {"members": 3}, {"device": "cpu"}, {"members": 2, "device": "cpu"}]
+)
+def test_every_path_is_a_potential(options: dict[str, Any], crystal: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forces and stress are slopes of the energy, with the symmetries of space, on every path in float64."""
+    monkeypatch.setattr(running, "ATOMS_PER_THREAD", 1)  # else four atoms are done by one thread
+    each = [random_potential(2, "neural", seed=seed) for seed in range(options.get("members", 1))]
+    potential = each[0] if len(each) == 1 else ensemble(each)
+    path = {name: value for name, value in options.items() if name != "members"}
+    check_calculator(lambda: potential.calculator(**path), crystal, picklable=True)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_slopes_in_single_precision(members: int, crystal: Atoms, rng: np.random.Generator) -> None:
+    """Along a random direction, by a step at which rounding and truncation are both some 1e-3 of the slope."""
+    each = [random_potential(2, "neural", seed=seed) for seed in range(members)]
+    calculator = (each[0] if members == 1 else ensemble(each)).calculator(precision="float32")
+    moves, start, h = rng.normal(size=(4, 3)), crystal.positions.copy(), 0.01
+
+    def energy(t: float) -> float:
+        crystal.positions = start + t * moves
+        return float(calculator.get_property("energy", crystal))
+
+    slope = (8 * (energy(h) - energy(-h)) - (energy(2 * h) - energy(-2 * h))) / (12 * h)
+    crystal.positions = start
+    terms = calculator.get_property("forces", crystal) * moves
+    assert abs(slope + terms.sum()) < 3e-3 * np.abs(terms).sum()
 
 
 def test_results_are_those_of_the_kernel(crystal: Atoms) -> None:
@@ -230,16 +260,20 @@ def test_single_precision_rounds_and_no_more(readout: str, n_species: int) -> No
     assert np.array_equal(single.results["forces"], potential.calculator(precision="float32").get_forces(atoms))
 
 
-def test_threads_change_the_order_of_sums_and_nothing_else() -> None:
-    potential = random_potential(2, "neural")
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_threads_change_the_order_of_sums_and_nothing_else(precision: str, members: int) -> None:
+    each = [random_potential(2, "neural", seed=seed) for seed in range(members)]
+    potential = each[0] if members == 1 else ensemble(each)
     atoms = bulk("O", crystalstructure="fcc", a=3.4, cubic=True).repeat(6)
     atoms.numbers[::3] = 14
     atoms.rattle(0.1, seed=1)
     assert len(atoms) >= 3 * ATOMS_PER_THREAD  # else they would not be used
     one, *three = ([c.get_property(name, atoms) for name in ("energies", "forces", "stress")]
-                   for c in (potential.calculator(threads=n) for n in (1, 3, 3)))  # fmt: skip
+                   for c in (potential.calculator(threads=n, precision=precision) for n in (1, 3, 3)))  # fmt: skip
     for alone, first, again in zip(one, *three, strict=True):
-        np.testing.assert_allclose(first, alone, atol=1e-11)
+        # pairs are summed in float64 in both, but atoms of a block round together
+        np.testing.assert_allclose(first, alone, atol=1e-11 if precision == "float64" else 1e-5)
         np.testing.assert_array_equal(first, again)
 
 

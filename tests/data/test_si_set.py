@@ -118,9 +118,6 @@ def test_provenance(sets: dict[str, list[Atoms]]) -> None:
     assert reference["settings"]["settings_sha256"] == settings
 
 
-@pytest.mark.xfail(
-    strict=True, reason="reference values are still being computed; remove this mark with the last of them"
-)
 def test_reference_has_every_value() -> None:
     values = json.loads((FOLDER / "reference.json").read_text())["values"]
     for name, (low, high) in NEEDED.items():

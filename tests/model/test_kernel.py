@@ -96,3 +96,12 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     one, again, other = (fit_exact(tiny_config("kernel"), frames, seed=seed).members[0] for seed in (1, 1, 2))
     assert all(np.array_equal(one[name], again[name]) for name in one)
     assert not np.array_equal(one["mixing"], other["mixing"])
+
+
+@pytest.mark.parametrize(("readout", "before", "after"), [("linear", 1, 2), ("kernel", 2, 8)])
+def test_a_stop_is_asked_for_all_along(readout: str, before: int, after: int) -> None:
+    """For each frame that is prepared (and looked at for the kernel), and for each of two solutions' decompositions."""
+    frames, seen = tiny_frames(10), []
+    fit_exact(tiny_config(readout), frames, seed=0, progress=lambda done, total, **live: seen.append(done))
+    assert seen.count(0) == before * len(frames)
+    assert seen.count(len(frames)) == 1 + after and seen[-1] == len(frames) + 1

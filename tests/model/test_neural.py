@@ -8,10 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from ase.build import bulk
 
 from mlip_lab.core.errors import Cancelled, DataError, FileFormatError, InputError
 from mlip_lab.core.frame import Frame
 from mlip_lab.model import training
+from mlip_lab.model.config import preset
+from mlip_lab.model.linear import ENERGY_WEIGHT, STRESS_WEIGHT
+from mlip_lab.model.potential import Potential
+from mlip_lab.model.samples import Samples
+from mlip_lab.model.structures import complete
 from mlip_lab.model.training import CHECKPOINT, fit_neural
 from tests.tiny import tiny_config, tiny_frames
 
@@ -39,8 +46,9 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 def test_the_network_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "EPOCHS", (60, 60))
-    frames, live = tiny_frames(12), []
-    potential, history = fit(frames, progress=lambda done, total, **errors: live.append((done, total, errors)))
+    frames, calls = tiny_frames(12), []
+    potential, history = fit(frames, progress=lambda done, total, **errors: calls.append((done, total, errors)))
+    live = [call for call in calls if call[2]]
     # from where it starts, no forces at all, to well below: nothing finer is claimed of a minute network
     assert history.train_forces[-1] < 0.5 * history.train_forces[0]
     assert history.train_energy[-1] < history.train_energy[0]
@@ -76,13 +84,13 @@ def test_nothing_to_learn_from_is_refused() -> None:
 
 
 class Stop:
-    """A progress callback that stops the work after some epochs."""
+    """A progress callback that stops the work after some epochs, and notes the first that ended."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs, self.first = epochs, 0
 
     def __call__(self, done: int, total: int, /, **live: Any) -> None:
-        self.first = self.first or done
+        self.first = self.first or (done if live else 0)
         if done >= self.epochs:
             raise Cancelled("enough")
 
@@ -97,6 +105,36 @@ def test_a_cancelled_training_goes_on_and_ends_in_the_same_weights(tmp_path: Pat
     rest = Stop(100)
     resumed, continued = fit(frames, folder=tmp_path, identity="a", progress=rest)
     assert rest.first == 7 and equal(whole, resumed) and continued == history
+
+
+def test_a_stop_is_asked_for_in_every_batch_and_keeps_every_finished_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 1e9)  # only a stop writes one
+    frames, calls = tiny_frames(23), []
+    whole, _ = fit(frames, progress=lambda done, total, **live: calls.append((done, bool(live))))
+    batches, validation = 6, 1  # of 22 frames to learn from, 4 a batch, and one that is left out
+    assert calls.count((3, False)) == batches + validation and calls.count((3, True)) == 1
+    asked = 0
+
+    def stop(done: int, total: int, /, **live: Any) -> None:
+        nonlocal asked
+        asked += done == 3 and not live
+        if asked == 4:
+            raise Cancelled("in the fourth batch of the fourth epoch")
+
+    with pytest.raises(Cancelled):
+        fit(frames, folder=tmp_path, identity="a", progress=stop)
+    rest = Stop(100)
+    resumed, _ = fit(frames, folder=tmp_path, identity="a", progress=rest)
+    assert rest.first == 4 and equal(whole, resumed)
+
+
+def test_a_stop_is_asked_for_before_and_after_the_epochs() -> None:
+    frames, seen = tiny_frames(9), []
+    fit(frames, progress=lambda done, total, **live: seen.append(done))
+    assert seen.index(1) >= len(frames)  # while the structures are prepared
+    assert seen.count(8) >= len(frames)  # while the exact linear solution competes
 
 
 @pytest.fixture
@@ -127,3 +165,49 @@ def test_a_damaged_checkpoint_is_refused(checkpoint: Path, damage: str) -> None:
     )
     with pytest.raises(FileFormatError, match="damaged"):
         fit(tiny_frames(9), folder=checkpoint.parent, identity="a")
+
+
+def test_streamed_densities_give_the_same_weights() -> None:
+    frames = tiny_frames(9, gold=2)
+    kept, streamed = (fit(frames, streamed=streamed)[0] for streamed in (False, True))
+    assert equal(kept, streamed)
+
+
+def test_streamed_samples_are_not_kept() -> None:
+    frames = tiny_frames(3)
+    config = complete(tiny_config("neural"), frames)
+    kept, streamed = Samples(frames, config), Samples(frames, config, streamed=True)
+    assert kept[1] is kept[1] and len(kept) == len(list(streamed)) == 3
+    assert streamed[1] is not streamed[1] and torch.equal(streamed[1].a, kept[1].a)
+
+
+def test_what_a_thousand_atoms_take_in_memory_is_what_the_documentation_says() -> None:
+    atoms = bulk("Si", cubic=True).repeat(3)
+    frame = Frame(atoms.numbers.astype(np.int64), atoms.positions, atoms.cell.array, atoms.pbc)
+    config = complete(preset("default"), [frame])
+    per_thousand = Samples([frame], config)[0].n_bytes / len(frame.numbers) * 1e-3  # MB
+    assert 2.5 < per_thousand < 3.5
+
+
+def misfit(potential: Potential, weights: dict[str, Any], frames: list[Frame]) -> float:
+    """What the exact solution minimises, apart from the ridge: weighted squares of energies, forces and stress."""
+    trial, total = Potential(potential.config, (weights,)), 0.0
+    for f in frames:
+        found, n = trial.evaluate(f.numbers, f.positions, f.cell, f.pbc), len(f.numbers)
+        total += (ENERGY_WEIGHT * (found.energy - f.energy) / n) ** 2 + float(np.sum((found.forces - f.forces) ** 2))
+        strain = (found.virial - f.volume * f.stress)[np.triu_indices(3)] / n
+        total += float(np.sum((STRESS_WEIGHT * strain) ** 2))
+    return total
+
+
+@pytest.mark.parametrize("gold", [0, 2])
+def test_what_is_linear_is_at_its_optimum_at_the_end(gold: int) -> None:
+    """Along random directions the misfit is a parabola whose lowest point is where the weights are."""
+    frames, rng = tiny_frames(12, gold=gold), np.random.default_rng(0)
+    potential, _ = fit(frames)
+    w = potential.members[0]
+    for _ in range(5):
+        step = rng.normal(size=w["linear"].shape) * np.abs(w["linear"]).mean()
+        down, here, up = (misfit(potential, {**w, "linear": w["linear"] + x * step}, frames) for x in (-1.0, 0.0, 1.0))
+        lowest = 0.5 * (down - up) / (down + up - 2.0 * here)
+        assert abs(lowest) < 0.02  # of the step; zero but for the ridge

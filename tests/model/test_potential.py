@@ -11,8 +11,9 @@ from mlip_lab.core.errors import FileFormatError, InputError
 from mlip_lab.core.frame import Frame
 from mlip_lab.kernels.neighbors import build_pairs
 from mlip_lab.model.features import columns, design
-from mlip_lab.model.network import Network, sample
+from mlip_lab.model.network import Network
 from mlip_lab.model.potential import Potential, ensemble
+from mlip_lab.model.samples import sample
 from mlip_lab.model.structures import prepare
 from tests.potentials import NUMBERS, random_potential
 

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from mlip_lab.panels.base.model import PanelModel
+from mlip_lab.panels.chain import CHAIN
 from mlip_lab.panels.elastic import ELASTIC
 from mlip_lab.panels.equation_of_state import EQUATION_OF_STATE
 from mlip_lab.panels.md import MD
+from mlip_lab.panels.phonons import PHONONS
 from mlip_lab.panels.relax import RELAX
+from mlip_lab.panels.surfaces import SURFACES
+from mlip_lab.panels.thermal_expansion import THERMAL_EXPANSION
 from tests.panels.toy import COUNT, shelf
 
 
@@ -35,9 +39,22 @@ def test_only_what_differs_from_the_defaults_is_printed() -> None:
     )
 
 
-@pytest.mark.parametrize("capability", [MD, RELAX, EQUATION_OF_STATE], ids=lambda c: c.name)
+SMALL: dict[str, dict[str, Any]] = {
+    "md": {"steps": 30},
+    "elastic": {"route": "both"},
+    "phonons": {"reach": 5.0},
+    "surfaces": {"faces": "100 111", "thinnest": 5.0, "slabs": 3},
+    "thermal_expansion": {"reach": 4.0, "mesh": 15.0},
+}
+
+
+@pytest.mark.parametrize(
+    "capability",
+    [MD, RELAX, EQUATION_OF_STATE, ELASTIC, PHONONS, THERMAL_EXPANSION, CHAIN, SURFACES],
+    ids=lambda c: c.name,
+)
 def test_it_gives_the_same_numbers(capability: Any) -> None:
-    values = {"steps": 30} if capability is MD else {}
+    values = SMALL.get(capability.name, {})
     model = PanelModel(capability, shelf(), values)
     model.run()
     assert model.wait(60) and model.state == "done", model.words

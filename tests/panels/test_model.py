@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from ase.build import molecule
 from mlip_lab.core.errors import InputError
 from mlip_lab.panels.base.model import PanelModel
 from mlip_lab.panels.base.shelf import Shelf, Snippet, StructureEntry
+from mlip_lab.panels.base.worker import Job
 from tests.panels.toy import COUNT, shelf
 
 
@@ -68,8 +70,6 @@ def test_a_capability_may_refuse_what_each_input_allows(model: PanelModel) -> No
 
 
 def test_a_potential_may_refuse_a_structure() -> None:
-    from dataclasses import replace
-
     made = shelf()
     made.add_potential(replace(made.potentials["EMT"], name="picky", refuses=lambda atoms: "picky knows no copper"))
     model = PanelModel(COUNT, made)
@@ -96,10 +96,78 @@ def test_stop_keeps_what_is_done_and_continue_goes_on(model: PanelModel) -> None
     assert model.state == "stopped"
     first = model.result.numbers
     assert 10 <= len(first) < 60
-    assert "of 60 numbers" in model.words and "picks up there" in model.words
+    assert model.words == f"Stopped after {len(first)} of 60 numbers. Continue picks up there."
     model.resume()
     assert model.wait(10)
     assert model.state == "done" and model.result.numbers == tuple(range(60))
+
+
+def test_a_run_that_starts_over_says_so(model: PanelModel) -> None:
+    model = PanelModel(replace(COUNT, starts_over=lambda values: values["way"] == "up"), model.shelf)
+    model.set("steps", "60")
+    model.set("pause", "0.02")
+    model.run()
+    wait_for(lambda: model.done >= 2)
+    model.stop()
+    assert model.wait(5)
+    assert model.words.endswith("Continue starts again.")
+    model.resume()
+    assert model.done == 0
+
+
+def test_what_was_reached_is_not_forgotten_while_continuing_begins(model: PanelModel) -> None:
+    """As when the same data are read and prepared again before the next epoch."""
+    go_on = threading.Event()
+
+    def prepares(partial: Any, arguments: Any, progress: Callable[..., None]) -> Any:
+        progress(0, 60)
+        go_on.wait(5)
+        progress(0, 60)
+
+    model = PanelModel(replace(COUNT, resume=prepares), model.shelf)
+    model.set("steps", "60")
+    model.set("pause", "0.02")
+    model.run()
+    wait_for(lambda: model.done >= 2)
+    model.stop()
+    assert model.wait(5)
+    words = model.words
+    model.resume()
+    wait_for(lambda: model.stage == "Running")
+    model.stop()
+    go_on.set()
+    assert model.wait(5)
+    assert model.words == words and not words.startswith("Stopped before")
+
+
+def test_asking_whether_to_stop_takes_no_turn_of_what_is_drawn() -> None:
+    reported: list[tuple[int, bool]] = []
+
+    def work(progress: Callable[..., None]) -> None:
+        for epoch in range(8):
+            for _ in range(60):
+                time.sleep(0.001)
+                progress(epoch, 8)
+            progress(epoch + 1, 8, error=1.0)
+
+    job = Job(work, lambda done, total, live: reported.append((done, bool(live))), lambda *_: None)
+    job.run()
+    assert reported[0] == (0, False) and reported[-1] == (8, True)
+    assert len(reported) >= 3 and all(drawn for _, drawn in reported[1:])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_onlooker_that_fails_does_not_stop_the_worker(model: PanelModel) -> None:
+    def broken(change: Any) -> None:
+        if change["new"]:
+            raise ValueError("no eyes")
+
+    model.observe(broken, names="numbers")
+    model.run()
+    assert model.wait(10)
+    other = PanelModel(COUNT, model.shelf)
+    other.run()
+    assert other.wait(10) and other.state == "done"
 
 
 def test_continue_is_only_for_a_stopped_run(model: PanelModel) -> None:
@@ -142,8 +210,6 @@ def test_an_error_ends_in_words_and_leaves_the_panel_usable(model: PanelModel) -
 
 
 def test_a_picture_that_cannot_be_drawn_is_an_error_in_words() -> None:
-    from dataclasses import replace
-
     def broken(_: Any) -> Any:
         raise ValueError("no ink")
 

@@ -8,9 +8,10 @@ from typing import Any
 import ipywidgets as widgets
 import pytest
 
+from mlip_lab.panels.base.look import numbers_html
 from mlip_lab.panels.base.model import PanelModel
 from mlip_lab.panels.base.panel import Panel
-from mlip_lab.panels.base.record import Record
+from mlip_lab.panels.base.record import Number, Record
 from mlip_lab.panels.base.view import PanelView, saved_html
 from tests.panels.toy import COUNT, shelf
 
@@ -152,6 +153,20 @@ def test_a_folder_that_cannot_be_written_is_said(
     done(view)
     view.save_picture.click()
     assert "Cannot write" in view.said.value
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [
+        (11.5653481, 1.43e-5, "11.565348 ± 0.000014"),
+        (1.5653481, 1.43e-5, "1.565348 ± 0.000014"),
+        (-0.0070358, 3.4e-7, "(-7.03580 ± 0.00034) × 10<sup>-3</sup>"),
+        (0.0, 2e-9, "(0.0 ± 2.0) × 10<sup>-9</sup>"),
+        (134.4, 0.0077, "134.4000 ± 0.0077"),
+    ],
+)
+def test_any_number_has_digits_that_fit_its_error(value: float, error: float, shown: str) -> None:
+    assert f"<td>{shown}</td>" in numbers_html([Number("n", value, "eV", error)])
 
 
 def test_what_a_closed_notebook_shows(view: PanelView) -> None:

@@ -15,7 +15,7 @@ from mlip_lab.plots import equation_of_state as curve_plot
 from mlip_lab.plots import md as md_plot
 from mlip_lab.plots import style
 from mlip_lab.plots import training as training_plot
-from mlip_lab.properties.elastic import cubic_constants
+from mlip_lab.properties.elastic_tensor import cubic_constants
 
 
 def line(ax: Axes, label: str) -> Any:
@@ -80,13 +80,37 @@ def test_elastic_bars_are_the_constants(demo_result: Any) -> None:
     figure = elastic_plot.elastic(result, reference={"C11": 150.0, "C44": 60.0, "C44_clamped": 100.0})
     (ax,) = figure.axes
     heights = [patch.get_height() for patch in ax.patches]
-    assert heights == [*cubic_constants(result.relaxed), *cubic_constants(result.clamped)]
+    known = [*cubic_constants(result.relaxed), *cubic_constants(result.clamped)]
+    assert heights == pytest.approx(known, rel=1e-9)
     assert sorted(line(ax, "DFT").get_ydata()) == [60.0, 100.0, 150.0]
     assert ax.get_ylabel() == "elastic constant (GPa)"
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["C11", "C12", "C44"]
     assert "(DFT: 150.0)" in style.description(figure)
-    only_clamped = elastic_plot.elastic(replace(result, relaxed=None))
+    only_clamped = elastic_plot.elastic(replace(result, by_stress=result.by_stress[:1]))
     assert len(only_clamped.axes[0].patches) == 3
+
+
+def test_youngs_modulus_is_drawn_in_its_directions(demo_result: Any) -> None:
+    result = demo_result.elastic
+    figure = result.plot()
+    bars, surface, _ = figure.axes
+    assert len(bars.patches) == 6 and surface.name == "3d"
+    c11, c12, c44 = cubic_constants(result.relaxed)
+    s11 = (c11 + c12) / ((c11 - c12) * (c11 + 2 * c12))
+    along_edge = 1 / s11
+    along_diagonal = 1 / (s11 - 2 / 3 * (s11 + c12 / ((c11 - c12) * (c11 + 2 * c12)) - 1 / (2 * c44)))
+    words = style.description(figure)
+    assert f"Young's modulus is {along_edge:.1f} GPa along" in words
+    assert along_diagonal > along_edge and "along (0.5" in words
+    assert np.linalg.norm(np.array(surface.get_xlim())) > along_diagonal
+    assert style.png(figure).startswith(b"\x89PNG")
+    unstable = replace(result, by_stress=tuple(replace(t, constants=-t.constants) for t in result.by_stress))
+    assert len(unstable.plot().axes) == 1
+
+
+def test_other_crystals_are_shown_by_their_tensor(demo_result: Any) -> None:
+    figure = elastic_plot.elastic(replace(demo_result.elastic, system="triclinic"))
+    assert len(figure.axes[0].texts) == 36 and "on its diagonal" in style.description(figure)
 
 
 def test_energies_of_a_run(demo_result: Any) -> None:

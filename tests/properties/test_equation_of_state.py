@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 
 from mlip_lab.core.errors import CalculationError, InputError
 from mlip_lab.core.units import GPA
-from mlip_lab.properties.equation_of_state import birch_murnaghan, equation_of_state, fit_birch_murnaghan
+from mlip_lab.properties.equation_of_state import equation_of_state
+from mlip_lab.properties.volume_curves import CURVES, fit_birch_murnaghan, fit_curve
 
 
 @given(
+    form=st.sampled_from(["birch-murnaghan", "vinet"]),
     volume=st.floats(5, 50),
     energy=st.floats(-1000, 1000),
     bulk_modulus=st.floats(1, 500),
@@ -25,22 +28,50 @@ from mlip_lab.properties.equation_of_state import birch_murnaghan, equation_of_s
     centre=st.floats(0.97, 1.03),
 )
 def test_fit_returns_the_curve_it_is_given(
-    volume: float, energy: float, bulk_modulus: float, derivative: float, centre: float
+    form: Any, volume: float, energy: float, bulk_modulus: float, derivative: float, centre: float
 ) -> None:
     volumes = volume * np.linspace(centre - 0.06, centre + 0.06, 13)
-    curve = birch_murnaghan(volumes, volume, energy, bulk_modulus, derivative)
-    found = fit_birch_murnaghan(volumes, curve)
+    curve = CURVES[form](volumes, volume, energy, bulk_modulus, derivative)
+    found = fit_curve(volumes, curve, form)
     # Rounding of the energies (1e-13 of up to 1000 eV) against the well's depth, ½ B V 0.06² ≥ 5e-5 eV
     rounding = 1e-13 * max(1, abs(energy)) / (0.5 * bulk_modulus * GPA * volume * 0.06**2)
-    assert found == pytest.approx((volume, energy, bulk_modulus, derivative), rel=1e-9 + 1e4 * rounding)
+    tolerance = 1e-9 + 1e4 * rounding
+    assert found.parameters == pytest.approx((volume, energy, bulk_modulus, derivative), rel=tolerance)
+    np.testing.assert_allclose(found.curve(volumes), curve, rtol=0, atol=1e-10 * max(1, abs(energy)))
+    assert max(found.errors[2] / bulk_modulus, found.errors[3]) < 10 * tolerance
 
 
-def test_pressure_is_minus_the_slope_and_bulk_modulus_its_slope() -> None:
+@pytest.mark.parametrize("form", ["birch-murnaghan", "vinet"])
+def test_standard_errors_are_those_of_repeated_noise(form: Any) -> None:
+    volumes, noise = 20 * np.linspace(0.94, 1.06, 13), 1e-5
+    curve = CURVES[form](volumes, 20.0, -5.0, 100.0, 4.5)
+    rng = np.random.default_rng(5)
+    fits = [fit_curve(volumes, curve + noise * rng.normal(size=13), form) for _ in range(400)]
+    scatter = np.std([fit.parameters for fit in fits], axis=0)
+    stated = np.sqrt(np.mean([np.square(fit.errors) for fit in fits], axis=0))
+    # a standard deviation from 400 draws is known to 1/√800 = 4 %; four times that
+    np.testing.assert_allclose(stated, scatter, rtol=0.15)
+
+
+def test_forms_agree_on_a_real_crystal_and_differ_by_their_form() -> None:
+    result = equation_of_state(bulk("Cu"), EMT(), volume_range=0.03)
+    other = result.fitted("vinet")
+    # both are exact to third order in the strain, so V₀ and B₀ agree far better than the range, 3 %
+    assert other.volume == pytest.approx(result.volume, rel=1e-4)
+    assert other.bulk_modulus == pytest.approx(result.bulk_modulus, rel=3e-3)
+    assert other.bulk_modulus != result.bulk_modulus
+    assert result.fitted("birch-murnaghan") is result.fit
+    chosen = equation_of_state(bulk("Cu"), EMT(), volume_range=0.03, form="vinet")
+    assert chosen.fit.form == "vinet" and chosen.fit.parameters == other.parameters
+
+
+@pytest.mark.parametrize("form", ["birch-murnaghan", "vinet"])
+def test_pressure_is_minus_the_slope_and_bulk_modulus_its_slope(form: Any) -> None:
     volume, bulk_modulus, derivative = 20.0, 100.0, 4.5
 
     def pressure(v: float) -> float:
         h = 1e-3 * v
-        below, above = birch_murnaghan(np.array([v - h, v + h]), volume, -5.0, bulk_modulus, derivative)
+        below, above = CURVES[form](np.array([v - h, v + h]), volume, -5.0, bulk_modulus, derivative)
         return float(below - above) / (2 * h) / GPA
 
     def stiffness(v: float) -> float:
@@ -110,6 +141,8 @@ def test_no_minimum_is_an_error_in_words() -> None:
 def test_bad_input_is_refused_in_words() -> None:
     with pytest.raises(InputError, match="points: expected a whole number from 5"):
         equation_of_state(bulk("Cu"), EMT(), points=4)
+    with pytest.raises(InputError, match="form: expected one of birch-murnaghan, vinet"):
+        equation_of_state(bulk("Cu"), EMT(), form="murnaghan")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="volume_range: expected a number"):
         equation_of_state(bulk("Cu"), EMT(), volume_range=-0.1)
     with pytest.raises(InputError, match="not periodic"):

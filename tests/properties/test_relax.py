@@ -10,11 +10,13 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
 
 from mlip_lab.core.errors import CalculationError, Cancelled, InputError
 from mlip_lab.core.units import GPA
 from mlip_lab.properties import relax as module
 from mlip_lab.properties.relax import relax
+from mlip_lab.properties.symmetry import space_group
 
 
 class NoStress(Calculator):
@@ -72,6 +74,34 @@ def test_fixed_cell_stays_fixed() -> None:
     assert result.stress is None
 
 
+def squeezed_titanium() -> Atoms:
+    atoms = bulk("Ti", "hcp", a=2.8, c=4.9)
+    atoms.symbols[:] = "Cu"
+    return atoms
+
+
+def test_symmetry_is_kept_on_request() -> None:
+    start = squeezed_titanium()
+    result = relax(start, EMT(), symmetry=True, force=1e-5)
+    assert result.kept_symmetry == space_group(result.atoms) == "P6_3/mmc (194)"
+    assert relax(start, EMT()).kept_symmetry is None
+    assert result.max_force < 1e-5 and np.abs(result.stress).max() < 1e-5 / 11 / GPA
+    assert result.atoms.constraints == []
+    # A symmetric start has symmetric forces, so that the end is the same without the request, up to rounding
+    assert relax(start, EMT(), force=1e-5).energy == pytest.approx(result.energy, abs=1e-8)
+
+
+def test_symmetry_holds_where_rounding_would_leave_a_saddle() -> None:
+    # bcc is a saddle of a Lennard-Jones crystal: the smallest asymmetry grows until it is close-packed
+    calculator = LennardJones(sigma=2.3, epsilon=0.4, rc=7.0, ro=5.0, smooth=True)
+    start = bulk("Fe", "bcc", a=2.7, cubic=True)
+    start.set_cell(start.cell.array * [1.001, 1.0, 0.999], scale_atoms=True)
+    kept = relax(start, calculator, symmetry=True, force=1e-4)
+    assert kept.kept_symmetry == "Im-3m (229)"
+    start.set_cell(np.diag([2.8, 2.6, 2.7]), scale_atoms=True)
+    assert relax(start, calculator, force=1e-4).energy < kept.energy - 1e-3
+
+
 def test_pressure_is_reached() -> None:
     result = relax(bulk("Cu"), EMT(), pressure=10.0, force=1e-4)
     # compression is a negative stress in ASE's sign
@@ -119,6 +149,7 @@ def test_progress_reports_and_stops() -> None:
         (bulk("Cu"), {"force": "small"}, "force: expected"),
         (bulk("Cu"), {"pressure": np.inf}, "pressure: expected"),
         (bulk("Cu"), {"pressure": 1.0, "cell": False}, "no effect on a fixed cell"),
+        (molecule("N2"), {"symmetry": True, "cell": False}, "not periodic along a, b, c"),
         (bulk("Cu"), {"steps": 0}, "steps: expected a whole number of at least 1"),
     ],
 )

@@ -53,8 +53,9 @@ class Capability:
         advanced: Fields that are folded away.
         left_out: Parameters without a field; they keep their default.
         resume: (what the stopped run had, arguments) → result. None: the same call goes on by itself.
-        starts_over: Whether a stopped run has nothing to go on from.
-        unit: What progress counts, in the plural.
+        starts_over: Whether a stopped run has nothing to go on from; where that depends on the inputs, a function of
+            the values that were parsed.
+        unit: What progress counts, in the plural; or such a function.
         extra: Values that were parsed → arguments that the panel adds by itself, such as a folder for checkpoints.
             They are chosen when a run starts, not when it goes on, and are not part of the printed code.
         about: Values that were parsed → what there is to know of them before a run, such as what is in a data file.
@@ -83,8 +84,8 @@ class Capability:
     advanced: Sequence[str] = ()
     left_out: Sequence[str] = ()
     resume: Callable[..., Any] | None = None
-    starts_over: bool = False
-    unit: str = "steps"
+    starts_over: bool | Callable[[Values], bool] = False
+    unit: str | Callable[[Values], str] = "steps"
     extra: Callable[[Values], dict[str, Any]] = field(default=lambda _: {})
     about: Callable[[Values], str] | None = None
     about_of: Sequence[str] = ()

@@ -140,7 +140,10 @@ class FormModel(traitlets.HasTraits):
     def _ask_about(self) -> None:
         """Have `about` worked out in the background when its inputs have changed."""
         about, of = self.capability.about, self.capability.about_of
-        if about is None or any(name in self.problems for name in of):
+        if about is None:
+            return
+        if any(name in self.problems for name in of):
+            self._asked_about, self._refused, self.about = None, "", ""
             return
         values = {name: self.parsed(name) for name in of}
         if values == self._asked_about:

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from mlip_lab.panels.base.fields import Field
 from mlip_lab.panels.base.form import FormModel
+from mlip_lab.panels.base.upload import kept, upload_button
 
 LABEL = {"description_width": "150px"}
 
@@ -20,6 +21,7 @@ class Row:
     Attributes:
         widget: The row.
         input: The input in it.
+        upload: The button beside it that takes a file, for labelled structures.
         on_enter: Called when Enter is pressed in a text input.
     """
 
@@ -35,7 +37,14 @@ class Row:
             unit = widgets.Label(field.unit)
             unit.add_class("mlip-unit")
             line.append(unit)
-        self.widget = widgets.VBox([widgets.HBox(line), self._problem])
+        if field.kind == "data":
+            self.upload = upload_button(self._uploaded, self._say, takes="Any file with labels that ASE reads")
+            line.append(self.upload)
+        self._said = widgets.HTML(layout={"display": "none"})
+        self._said.add_class("mlip-said")
+        box = widgets.HBox(line)
+        box.add_class("mlip-line")
+        self.widget = widgets.VBox([box, self._problem, self._said])
         self.show()
         self.input.observe(self._changed, names="value")
 
@@ -88,7 +97,17 @@ class Row:
     def _changed(self, change: dict[str, Any]) -> None:
         new = "" if change["new"] is None else change["new"]
         if new != self.model.raw[self.field.name]:
+            self._say("", False)
             self.model.set(self.field.name, new)
+
+    def _uploaded(self, name: str, content: bytes) -> str:
+        path = kept(name, content)
+        self.model.set(self.field.name, str(path))
+        return f"Kept as {path} beside the notebook, where the code finds it."
+
+    def _say(self, words: str, bad: bool) -> None:
+        self._said.value = f"<span class='{'mlip-bad-text' if bad else 'mlip-quiet'}'>{escape(words)}</span>"
+        self._said.layout.display = "" if words else "none"
 
     def _message(self, _: Any, content: dict[str, Any], __: Any) -> None:
         if content.get("event") == "submit":

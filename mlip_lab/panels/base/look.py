@@ -14,6 +14,10 @@ MARKS = {"good": "✓", "warning": "⚠", "bad": "✗"}
 # keeps when there is no kernel; while the panel itself is there it would show everything twice.
 CSS = """
 .mlip-panel, .mlip-lab { color: var(--jp-content-font-color1, #111); font-size: 14px; line-height: 1.4; }
+body[data-jp-theme-light="false"] :is(.mlip-panel, .mlip-lab) {
+  --jp-widgets-dropdown-arrow: url("data:image/svg+xml,%3Csvg \
+xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath d='M5 7l4 4 4-4' fill='none' stroke='%23ddd' \
+stroke-width='1.6'/%3E%3C/svg%3E"); }
 .mlip-panel { max-width: 100%; overflow: hidden; gap: 8px; }
 .mlip-panel h2, .mlip-lab h2 { margin: 0; font-size: 18px; font-weight: 600; }
 .mlip-meaning { color: var(--jp-content-font-color1, #333); margin: 0; }
@@ -22,7 +26,9 @@ CSS = """
 .mlip-form { gap: 2px; }
 .mlip-form .widget-label, .mlip-panel .widget-label { color: var(--jp-content-font-color1, #111); }
 .mlip-unit { min-width: 52px; color: var(--jp-content-font-color1, #333); }
-.mlip-problem { color: #b3400b; margin-left: 158px; }
+.mlip-line { flex-flow: row wrap; }
+.mlip-problem { color: #b3400b; }
+.mlip-problem, .mlip-said { margin-left: 158px; }
 body[data-jp-theme-light="false"] .mlip-problem, body[data-jp-theme-light="false"] .mlip-bad-text { color: #ff9d66; }
 .mlip-bad input { border: 2px solid #D55E00 !important; background: rgba(213, 94, 0, 0.14) !important; }
 .mlip-bad-text { color: #b3400b; }
@@ -30,7 +36,7 @@ body[data-jp-theme-light="false"] .mlip-problem, body[data-jp-theme-light="false
 .mlip-controls button, .mlip-tools button { min-width: 76px; }
 .mlip-controls .jupyter-button.mlip-run { background: #005f94; color: white; }
 .mlip-controls .jupyter-button:disabled { opacity: 0.5; }
-.mlip-picture { background: white; border-radius: 6px; padding: 6px; max-width: 100%; }
+.mlip-picture { background: white; border-radius: 6px; padding: 6px; max-width: min(100%, 800px); }
 .mlip-picture img { max-width: 100%; height: auto; }
 .mlip-sketch { border: 1px dashed var(--jp-border-color1, #bbb); border-radius: 6px; padding: 36px 16px;
   text-align: center; color: var(--jp-content-font-color2, #555); }

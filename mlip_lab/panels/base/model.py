@@ -75,6 +75,7 @@ class PanelModel(FormModel):
         self._made: dict[str, Any] | None = None  # inputs of what is shown
         self._extra: dict[str, Any] = {}
         self._ended = ""  # how the last run ended: "done", "stopped", "failed"
+        self._reached = 0  # how much was done when the run was stopped that now goes on
         self._trace: dict[str, list[float]] = {}
         self._clock: tuple[str, float, int] = ("", 0.0, 0)  # stage, when it began, how much was done then
         self.refresh()
@@ -89,7 +90,7 @@ class PanelModel(FormModel):
         with self.lock:
             if self.reason:
                 raise InputError(f"Run is not possible: {self.reason}")
-            self._trace, self._extra = {}, self.capability.extra(self.values)
+            self._trace, self._extra, self._reached = {}, self.capability.extra(self.values), 0
             self.verdicts, self.numbers, self.result, self.record, self.moving = (), (), None, None, None
             self._start(None)
 
@@ -102,6 +103,7 @@ class PanelModel(FormModel):
         with self.lock:
             if self.state != "stopped":
                 raise InputError(f"Continue is for a run that was stopped; this one is {self.state}.")
+            self._reached = 0 if self._starts_over(self.values) else self.done
             self._start(self.result)
 
     def stop(self) -> None:
@@ -156,7 +158,9 @@ class PanelModel(FormModel):
         values = self.values
         self._made, self._ended = self._inputs(), ""
         self.words = self.details = ""
-        self.done, self.total, self.left, self.stage = 0, 0, -1.0, "Waiting for another run to end"
+        self.left, self.stage = -1.0, "Waiting for another run to end"
+        if not self._reached:
+            self.done, self.total = 0, 0
         self._clock = ("", 0.0, 0)
         found = self.objects(values)
         self._job = Job(
@@ -193,13 +197,14 @@ class PanelModel(FormModel):
 
     def _report(self, done: int, total: int, live: dict[str, Any]) -> None:
         stage, now = str(live.pop("stage", "Running")), time.monotonic()
-        if self._clock[0] != stage or done < self._clock[2]:
-            self._clock = (stage, now, done)
+        if self._clock[0] != stage or not 0 < self._clock[2] <= done:
+            self._clock = (stage, now, done)  # the first unit is none to go by: it may have compiled, or was read again
         gained = done - self._clock[2]
         with self.lock, self.hold_trait_notifications():
             stopping = self._job is not None and self._job.stopping
             self.stage = "Stopping" if stopping else stage
-            self.done, self.total = done, total
+            if total:
+                self.done, self.total = max(done, self._reached), total
             self.left = (now - self._clock[1]) / gained * (total - done) if gained > 0 else -1.0
         if self.capability.live is None or not live:
             return
@@ -239,6 +244,8 @@ class PanelModel(FormModel):
         except Exception as caught:  # shown in the panel like an error of the run
             record, error = None, caught
         with self.lock, self.hold_trait_notifications():
+            if self._job is not None and self._job.total:
+                self.done, self.total = max(self._job.done, self._reached), self._job.total
             self._job = None
             if record is not None:
                 self.result, self._ended = result, record.state
@@ -250,7 +257,7 @@ class PanelModel(FormModel):
                 self._ended = "failed"
                 self.words, self.details = _in_words(error)
             if self._ended == "stopped":
-                self.words = self._kept()
+                self.words = self._kept(values)
             self.refresh()
         if record is None:
             return
@@ -282,11 +289,16 @@ class PanelModel(FormModel):
             state="stopped" if getattr(result, "stopped", False) else "done",
         )
 
-    def _kept(self) -> str:
+    def _starts_over(self, values: Mapping[str, Any]) -> bool:
+        told = self.capability.starts_over
+        return told(values) if callable(told) else told
+
+    def _kept(self, values: Mapping[str, Any]) -> str:
         if self.done == 0:
             return "Stopped before anything was finished. Continue starts again."
-        so_far = f"Stopped after {self.done:,} of {self.total:,} {self.capability.unit}.".replace(",", "\u202f")
-        return f"{so_far} Continue {'starts again' if self.capability.starts_over else 'picks up there'}."
+        unit = self.capability.unit
+        so_far = f"{self.done:,} of {self.total:,} {unit(values) if callable(unit) else unit}".replace(",", "\u202f")
+        return f"Stopped after {so_far}. Continue {'starts again' if self._starts_over(values) else 'picks up there'}."
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

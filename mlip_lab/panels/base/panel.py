@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from IPython.display import HTML, DisplayHandle, display
@@ -19,17 +20,21 @@ class Panel:
 
     Attributes:
         model: The observable state; set its inputs with `model.set(name, value)`.
-        view: The widgets.
     """
 
     def __init__(
         self, capability: Capability, shelf: Shelf, values: Mapping[str, Any] | None = None, *, show_shelf: bool = True
     ) -> None:
-        """Make model and view; structure and potential are chosen in it if `show_shelf`."""
+        """Make the model; structure and potential are chosen in the panel if `show_shelf`."""
         self.model = PanelModel(capability, shelf, values)
-        self.view = PanelView(self.model, show_shelf=show_shelf)
+        self._show_shelf = show_shelf
         self._kept: DisplayHandle | None = None
         self.model.listeners.append(self._keep)
+
+    @cached_property
+    def view(self) -> PanelView:
+        """The widgets, made when first asked for: a Lab with many panels shows one."""
+        return PanelView(self.model, show_shelf=self._show_shelf)
 
     @property
     def result(self) -> Any:

@@ -151,7 +151,7 @@ class PanelView:
         kept = model.record is not None
         self.save_picture.disabled = self.save_data.disabled = not kept
         for part in (self.picture, self.verdicts, self.numbers):
-            (part.add_class if model.state == "stale" else part.remove_class)("mlip-stale")
+            (part.add_class if model.state in ("stale", "failed") else part.remove_class)("mlip-stale")
 
     def _status(self) -> str:
         model = self.model
@@ -167,7 +167,7 @@ class PanelView:
             return f"<div class='mlip-bad-text' role='alert'>{escape(model.words)}</div>{more if model.details else ''}"
         if model.reason:
             return f"<span class='mlip-bad-text'>{escape(model.reason)}</span>"
-        return f"<span role='status'>{escape(model.words or STATE_WORDS.get(model.state, ''))}</span>"
+        return f"<span role='status'>{escape(STATE_WORDS.get(model.state, model.words))}</span>"
 
     def _show_form(self, _: Any) -> None:
         for row in self.rows.values():

@@ -10,6 +10,7 @@ takes a tenth of one core at most.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,9 @@ LONGEST_PAUSE = 2.0  # s; a first picture that had to compile something says not
 
 class Job:
     """Work that is waiting, running or over.
+
+    Attributes:
+        done, total: What the work said last: how much it has finished, and of how much.
 
     Args:
         work: Called with a progress callback on the worker's thread.
@@ -40,7 +44,7 @@ class Job:
         """Describe the work; `start` queues it."""
         self._work, self._report, self._over = work, report, over
         self._stop, self._ended = threading.Event(), threading.Event()
-        self._reported = 0.0
+        self._reported, self.done, self.total = 0.0, 0, 0
 
     def start(self) -> None:
         """Queue the work."""
@@ -74,11 +78,13 @@ class Job:
             self._ended.set()
 
     def progress(self, done: int, total: int, /, **live: Any) -> None:
-        """What the work reports to; see `core.progress`."""
+        """What the work reports to; see `core.progress`. A call without news never takes the turn of one with news."""
+        news = bool(live) or (done, total) != (self.done, self.total)
+        self.done, self.total = done, total
         if self.stopping:
             raise Cancelled("Stopped.")
         now = time.monotonic()
-        if now - self._reported >= REPORT_EVERY or done >= total:
+        if news and (now - self._reported >= REPORT_EVERY or done >= total):
             self._reported = now
             self._report(done, total, live)
 
@@ -104,7 +110,10 @@ class _Thread:
 
     def _loop(self) -> None:
         while True:
-            self._calls.get()()
+            try:
+                self._calls.get()()
+            except Exception:  # of something that looks on; the thread must live, and the error be seen
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 class Painter:
