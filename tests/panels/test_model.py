@@ -15,7 +15,7 @@ from ase.build import molecule
 from mlip_lab.core.errors import InputError
 from mlip_lab.panels.base.model import PanelModel
 from mlip_lab.panels.base.shelf import Shelf, Snippet, StructureEntry
-from mlip_lab.panels.base.worker import Job
+from mlip_lab.panels.base.worker import Job, Painter
 from tests.panels.toy import COUNT, shelf
 
 
@@ -138,6 +138,24 @@ def test_what_was_reached_is_not_forgotten_while_continuing_begins(model: PanelM
     go_on.set()
     assert model.wait(5)
     assert model.words == words and not words.startswith("Stopped before")
+
+
+def test_drawing_takes_a_tenth_of_one_core_at_most() -> None:
+    painter, spent = Painter(), [0.0]
+
+    def draw() -> None:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.05:
+            pass
+        spent[0] += time.thread_time() - began
+
+    began = time.monotonic()
+    while time.monotonic() - began < 3.0:
+        painter.ask(draw)
+        time.sleep(0.01)
+    painter.forget()
+    # the last picture's pause may not be over yet
+    assert 0.05 <= spent[0] <= 0.1 * (time.monotonic() - began) + 0.06
 
 
 def test_asking_whether_to_stop_takes_no_turn_of_what_is_drawn() -> None:

@@ -20,7 +20,7 @@ from mlip_lab.core.errors import Cancelled
 
 REPORT_EVERY = 0.2  # s: live updates at most five times a second
 DRAWING_SHARE = 0.1  # of one core
-LONGEST_PAUSE = 2.0  # s; a first picture that had to compile something says nothing about the next
+LONGEST_PAUSE = 4.0  # s; a first picture that had to compile something says nothing about the next
 
 
 class Job:
