@@ -57,8 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--test", type=Path, help="labelled structures to measure the errors on")
     train.add_argument("--preset", choices=("small", "default", "large"), default="default", help="size of the model")
     train.add_argument("--readout", choices=("linear", "kernel", "neural"), help="kind of fit (default: the preset's)")
+    train.add_argument("--body-order", type=int, help="2 to 5, most atoms in one invariant (default: the preset's)")
     train.add_argument("--seed", type=int, default=0, help="seed of weights and split (default: %(default)s)")
     train.add_argument("--streamed", action="store_true", help="keep no densities: for sets that do not fit in memory")
+    train.add_argument("--device", default="cpu", help="of torch, as cpu or cuda (default: %(default)s)")
     train.add_argument("--out", type=Path, default=Path("potential"), help="folder (default: %(default)s)")
     train.set_defaults(kept=lambda chosen: f"A checkpoint is in {chosen.out}; the same command goes on from there.")
 
@@ -139,8 +141,10 @@ def _train(chosen: argparse.Namespace, progress: ProgressLine) -> Answer:
         test=chosen.test,
         preset=chosen.preset,
         readout=chosen.readout,
+        body_order=chosen.body_order,
         seed=chosen.seed,
         streamed=chosen.streamed,
+        device=chosen.device,
         out=chosen.out,
         progress=progress,
     )

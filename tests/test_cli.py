@@ -63,7 +63,7 @@ def test_train_prints_the_errors(
 
     replace_module(monkeypatch, "mlip_lab.workflows.train", train=train)
     words = ["train", str(copper), "--test", str(copper), "--preset", "small", "--readout", "linear", "--seed", "3"]
-    assert cli.main([*words, "--out", "cu", "--json"]) == 0
+    assert cli.main([*words, "--body-order", "5", "--out", "cu", "--json"]) == 0
     record = last_line(capsys)
     assert record["test"]["energy_rmse_mev_per_atom"] == 2.5
     assert record["test"]["forces_rmse_ev_per_ang"] == 0.08
@@ -75,8 +75,10 @@ def test_train_prints_the_errors(
         "test": copper,
         "preset": "small",
         "readout": "linear",
+        "body_order": 5,
         "seed": 3,
         "streamed": False,
+        "device": "cpu",
         "out": Path("cu"),
     }
 

@@ -45,6 +45,11 @@ def test_names_are_listed() -> None:
     assert set(mlip_lab.__all__) <= set(dir(mlip_lab))
 
 
+def test_a_lab_opens_without_what_only_a_run_needs() -> None:
+    loaded = in_fresh_process("import sys, mlip_lab.lab; print(*sys.modules)").split()
+    assert not {"torch", "phonopy", "seekpath", "nglview", "scipy.stats"} & set(loaded)
+
+
 def test_running_a_property_needs_no_torch() -> None:
     code = (
         "import sys, mlip_lab; from ase.build import bulk; from ase.calculators.emt import EMT;"

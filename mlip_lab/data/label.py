@@ -241,6 +241,10 @@ def _checked(key: str, value: Any) -> Any:
         if whole and not isinstance(value, int):
             raise InputError(f"{key}: expected a whole number, got {value!r}.")
         return value if whole else float(value)
+    if key == "symmetry":
+        if not isinstance(value, bool):
+            raise InputError(f"symmetry: expected true or false, got {value!r}.")
+        return value
     if key == "smearing":
         return one_of(key, value, ("gaussian", "m-p", "m-v", "f-d"))
     if key == "kshift":

@@ -28,7 +28,7 @@ from mlip_lab.data.label import write_labelled
 from mlip_lab.data.malonaldehyde_reference import SYMBOLS, WAVENUMBER, mirrored, proton_coordinate, vibrations
 
 SEED = 2026
-NEAR_SADDLE = 0.4  # Å of the proton coordinate, which is ±0.7 at the minima
+NEAR_SADDLE = 0.4  # Å of the proton coordinate, which is ±0.61 at the minima
 CLOSEST = 0.8  # Å, no two atoms of a frame come nearer
 SOFTEST = 200.0  # 1/cm, softer modes are displaced as if they had this wavenumber: a straight line leaves the valley
 

@@ -8,7 +8,6 @@ that it is a saddle is shown by its Hessian.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -22,10 +21,11 @@ from ase.optimize import BFGS
 from ase.units import J, _hbar, invcm, s
 from numpy.typing import NDArray
 
-from mlip_lab.core.errors import CalculationError, InputError
+from mlip_lab.core.errors import CalculationError
 from mlip_lab.core.files import write_json
-from mlip_lab.data.label import label_key, load_settings, settings_hash
+from mlip_lab.data.label import label_key, settings_hash
 from mlip_lab.data.molecule import MoleculeSettings
+from mlip_lab.data.reference_command import reference_parser, settings_for
 
 Floats = NDArray[np.float64]
 SYMBOLS = "O2C3H4"
@@ -49,7 +49,7 @@ START = np.array(
 
 
 def proton_coordinate(atoms: Atoms) -> float:
-    """Return d(O–H) − d(O'–H) in Å: zero at the saddle, near ±0.7 at the two minima."""
+    """Return d(O–H) − d(O'–H) in Å: zero at the saddle, near ±0.61 at the two minima."""
     return float(atoms.get_distance(0, PROTON) - atoms.get_distance(1, PROTON))
 
 
@@ -196,14 +196,8 @@ def _value(value: float, unit: str, how: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--with", dest="settings", required=True, help="TOML file of the settings")
-    parser.add_argument("--store", required=True, help="folder of finished calculations")
-    parser.add_argument("--out", required=True, help="JSON file of the values")
-    chosen = parser.parse_args(arguments)
-    settings = load_settings(chosen.settings)
-    if not isinstance(settings, MoleculeSettings):
-        raise InputError('settings: the reference needs backend = "pyscf".')
+    chosen = reference_parser(__doc__).parse_args(arguments)
+    settings = settings_for(chosen.settings, MoleculeSettings, "pyscf")
     malonaldehyde_reference(settings, chosen.store, chosen.out)
 
 

@@ -38,26 +38,27 @@ def packaged_set(name: str = "si") -> tuple[Dataset, Dataset]:
         return read_frames(train), read_frames(test)
 
 
-def reference(name: str = "si") -> dict[str, Any]:
+def reference(name: str = "si", *, part: str = "reference") -> dict[str, Any]:
     """Properties computed by the method that labelled a packaged set.
 
     Args:
         name: One of `packaged_names()`.
+        part: Name of the file: "reference", or what a set has beside it, such as "dispersion".
 
     Returns:
-        The content of its `reference.json`.
+        The content of its `reference.json`, or of another part.
 
     Raises:
         InputError: If there is no such set.
         FileFormatError: If the file is missing or damaged.
     """
-    file = _folder(name) / "reference.json"
+    file = _folder(name) / f"{part}.json"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise FileFormatError(f"reference.json of the set {name!r} cannot be read ({error}). Reinstall.") from error
+        raise FileFormatError(f"{file.name} of the set {name!r} cannot be read ({error}). Reinstall.") from error
     if not isinstance(content, dict):
-        raise FileFormatError(f"reference.json of the set {name!r}: expected an object. Reinstall the package.")
+        raise FileFormatError(f"{file.name} of the set {name!r}: expected an object. Reinstall the package.")
     return content
 
 

@@ -65,6 +65,8 @@ class EspressoSettings:
         mixing_beta: Share of the new density in each step.
         electron_maxstep: Steps after which the density is given up as not converging.
         timeout: Longest time for one structure in seconds.
+        symmetry: Whether k-points and densities are made symmetric, which is quicker for crystals; otherwise every
+            structure is sampled by the same rule, symmetric or not.
     """
 
     pseudopotentials: dict[str, str]
@@ -81,6 +83,7 @@ class EspressoSettings:
     mixing_beta: float = 0.7
     electron_maxstep: int = 100
     timeout: float = 86400.0
+    symmetry: bool = False
 
     def provenance(self) -> dict[str, str | float]:
         """Return what fixes the numbers, without names of folders: it identifies a label."""
@@ -95,6 +98,8 @@ class EspressoSettings:
             "conv_thr_ry_per_atom": self.conv_thr,
             "extra_bands": self.extra_bands,
         }
+        if self.symmetry:
+            facts["symmetry"] = "k-points and densities symmetric"
         for element, name in sorted(self.pseudopotentials.items()):
             content = (Path(self.pseudo_dir) / name).read_bytes()
             facts[f"pseudo_{element}"] = f"{name} sha256:{hashlib.sha256(content).hexdigest()}"
@@ -183,7 +188,7 @@ def kpoint_mesh(cell: NDArray[np.float64], kspacing: float) -> tuple[int, int, i
 
 
 def pw_input(atoms: Atoms, settings: EspressoSettings, mesh: tuple[int, int, int] | None = None) -> str:
-    """Return pw.x's input for a single point without symmetry, so that every frame is sampled by the same rule."""
+    """Return pw.x's input for a single point with energy, forces and stress."""
     symbols = atoms.get_chemical_symbols()
     kinds = sorted(set(symbols))
     mesh = mesh or kpoint_mesh(atoms.cell.array, settings.kspacing)
@@ -211,7 +216,7 @@ def pw_input(atoms: Atoms, settings: EspressoSettings, mesh: tuple[int, int, int
   ntyp = {len(kinds)}
   ecutwfc = {settings.ecutwfc!r}
 {density}  nbnd = {bands}
-  nosym = .true.
+  nosym = .{str(not settings.symmetry).lower()}.
   occupations = 'smearing'
   smearing = '{settings.smearing}'
   degauss = {settings.degauss!r}

@@ -22,19 +22,22 @@ CLOSEST = 1.75  # Å, no two atoms of a frame come nearer
 
 # Frames of each kind: for training, for testing.
 PLAN: dict[str, tuple[int, int]] = {
-    "primitive": (140, 30),
+    "primitive": (340, 30),
     "conventional": (48, 10),
-    "beta_tin": (20, 4),
+    "beta_tin": (34, 4),
     "supercell": (12, 3),
-    "vacancy": (9, 3),
-    "surface_100": (5, 2),
+    "vacancy": (27, 3),
+    "surface_100": (14, 2),
     "surface_110": (5, 2),
-    "surface_111": (5, 2),
+    "surface_111": (9, 2),
     "md_300": (2, 1),
     "md_900": (2, 1),
     "md_1800": (2, 1),
-    "disordered": (6, 3),
+    "disordered": (48, 3),
 }
+LARGE_MELTS = 6  # among so many first disordered frames every other one has 32 atoms
+MIXED_CELLS = 240  # so many first primitive frames take the four sizes of distortion in turns, the others the two large
+MIXED_VACANCIES = 17  # among so many first vacancy frames most have 16 or 32 sites, the others 64
 EXPENSIVE = ("md_300", "md_900", "md_1800", "disordered", "vacancy")
 
 
@@ -134,8 +137,10 @@ def _diamond(cubic: bool) -> Atoms:
 
 
 def _primitive(rng: np.random.Generator, index: int) -> Atoms:
-    """One quarter each: pure volume, small strains without displacements, large strains, displaced."""
+    """A quarter each: pure volume, small strains, large strains, displaced; behind MIXED_CELLS the last two alone."""
     atoms = _diamond(cubic=False)
+    if index >= MIXED_CELLS:
+        index = 2 + index % 2
     if index % 4 == 0:
         return _strained(atoms, _random_strain(rng, 0.15, 0.0))
     if index % 4 == 1:
@@ -185,7 +190,7 @@ def _half_cube() -> Atoms:
 def _vacancies(rng: np.random.Generator, count: int) -> list[Atoms]:
     frames = []
     for index in range(count):
-        size = 2 if index % 9 == 8 else index % 2
+        size = 2 if index % 9 == 8 or index >= MIXED_VACANCIES else index % 2
         atoms = (_diamond(cubic=False).repeat(2), _half_cube(), _diamond(cubic=True).repeat(2))[size]
         del atoms[int(rng.integers(len(atoms)))]
         atoms = _strained(atoms, _random_strain(rng, 0.03, 0.01))
@@ -297,8 +302,8 @@ def _snapshots(rng: np.random.Generator, count: int, temperature: float) -> list
 
 
 def _disordered(rng: np.random.Generator, index: int) -> Atoms:
-    """Return 16 or 32 atoms of a melt at a density between 0.95 and 1.11 of the crystal's, quenched at random."""
-    cell = [[1, 1, 0], [-1, 1, 0], [0, 0, 1 + index % 2]]
+    """Return 16, or 32 in every other of the first, atoms of a melt at 0.95 to 1.11 of the crystal's density."""
+    cell = [[1, 1, 0], [-1, 1, 0], [0, 0, 1 + index % 2 * (index < LARGE_MELTS)]]
     atoms = make_supercell(bulk("Si", "diamond", a=SW_LATTICE_CONSTANT, cubic=True), cell)
     atoms = _strained(atoms, (rng.uniform(0.9, 1.05) ** (1.0 / 3.0) - 1.0) * np.eye(3))
     (melt,) = _trajectory(rng, atoms, 4500.0, first=1000, every=1, count=1)

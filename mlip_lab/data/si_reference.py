@@ -7,7 +7,6 @@ what a potential trained on the set can be asked to reproduce.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -22,11 +21,12 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.optimize import BFGS
 from numpy.typing import NDArray
 
-from mlip_lab.core.errors import CalculationError, InputError
+from mlip_lab.core.errors import CalculationError
 from mlip_lab.core.files import write_json
 from mlip_lab.core.units import GPA
-from mlip_lab.data.label import label_key, load_settings, settings_hash
+from mlip_lab.data.label import label_key, settings_hash
 from mlip_lab.data.qe import EspressoSettings, Labels, kpoint_mesh
+from mlip_lab.data.reference_command import reference_parser, settings_for
 from mlip_lab.data.si_frames import beta_tin, ideal_slab
 
 Mesh = tuple[int, int, int]
@@ -76,18 +76,19 @@ class Book:
     def relax(self, atoms: Atoms, fmax: float, steps: int, mesh: Mesh | None = None) -> Atoms:
         """Return the structure with forces below `fmax` (eV/Å) in its fixed cell."""
         still: Atoms = atoms.copy()
-        still.calc = _Kept(self, mesh or kpoint_mesh(atoms.cell.array, self.settings.kspacing))
+        still.calc = KeptCalculator(self, mesh or kpoint_mesh(atoms.cell.array, self.settings.kspacing))
         if not BFGS(still, logfile=None, maxstep=0.1).run(fmax=fmax, steps=steps):
             raise CalculationError(f"reference: {len(atoms)} atoms not relaxed to {fmax} eV/Å in {steps} steps.")
         return still
 
 
-class _Kept(Calculator):
+class KeptCalculator(Calculator):
     """The single points of a `Book` as an ASE calculator."""
 
     implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 - as ASE has it
 
     def __init__(self, book: Book, mesh: Mesh) -> None:
+        """Single points with one mesh of k-points, from the book where it has them."""
         super().__init__()
         self.book, self.mesh = book, mesh
 
@@ -97,6 +98,7 @@ class _Kept(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
+        """Energy, forces and stress."""
         super().calculate(atoms, list(properties), list(system_changes))
         assert self.atoms is not None
         labels = self.book.point(self.atoms, self.mesh)
@@ -241,6 +243,30 @@ def phonons(book: Book, step: float = 0.02, kspacing: float = 0.25) -> None:
             book.put(f"phonon_{point}_{name}", group.mean(), "THz", how, spread=float(np.ptp(group)))
 
 
+def dispersion(book: Book, step: float = 0.02, kspacing: float = 0.2) -> None:
+    """Forces on the 64-atom cell with one atom moved by `step` (Å) along x, written to `dispersion.json`.
+
+    Symmetry makes all force constants from them, so the mesh must treat the axes alike: it goes through Γ. It leaves
+    about 0.1 THz in the optical modes at Γ, seen in the eight-atom cell on this and the next denser mesh.
+    """
+    even = replace(book.settings, kspacing=kspacing, kshift=(0, 0, 0), symmetry=True)
+    full = diamond(book.get("lattice_constant")).repeat(2)
+    moved, mesh = full.copy(), kpoint_mesh(full.cell.array, kspacing)
+    moved.positions[0, 0] += step
+    labels = Book(even, book.store, book.store / "unused.json").point(moved, mesh)
+    content = {
+        "settings": {"settings_sha256": settings_hash(even), **even.provenance(), "version": labels.version},
+        "how": f"64-atom cell, atom 0 moved along x, k-mesh {mesh}",
+        "symbols": full.get_chemical_symbols(),
+        "cell_ang": full.cell.array.tolist(),
+        "positions_ang": full.positions.tolist(),
+        "moved_atom": 0,
+        "displacement_ang": [step, 0.0, 0.0],
+        "forces_ev_per_ang": labels.forces.tolist(),
+    }
+    write_json(book.out.with_name("dispersion.json"), content)
+
+
 def surface_energies(book: Book) -> None:
     """Energies of the ideal 1×1 (100), (110) and (111) faces, unrelaxed, then relaxed without reconstruction.
 
@@ -331,12 +357,12 @@ def convergence_table(book: Book, out: Path) -> None:
 
 
 def silicon_reference(settings: EspressoSettings, store: str | Path, out: str | Path) -> dict[str, Any]:
-    """Compute every value that is not yet in `out`, cheap ones first, and return the contents of `out`.
+    """Compute every value that is not there yet, cheap ones first, and return the contents of `out`.
 
     Args:
         settings: Settings of every calculation.
         store: Folder of finished single points; a repeated run goes on from there.
-        out: The JSON file; `convergence.json` is written beside it.
+        out: The JSON file; `convergence.json` and `dispersion.json` are written beside it.
 
     Returns:
         {"settings": …, "values": {name: {"value", "unit", "how"}}}.
@@ -355,7 +381,9 @@ def silicon_reference(settings: EspressoSettings, store: str | Path, out: str | 
     for last, part in parts:
         if last not in book.values:
             part(book)
-    convergence_table(book, Path(out).with_name("convergence.json"))
+    if not book.out.with_name("dispersion.json").is_file():
+        dispersion(book)
+    convergence_table(book, book.out.with_name("convergence.json"))
     if "vacancy_formation_energy" not in book.values:
         vacancy(book)
     return cast(dict[str, Any], json.loads(Path(out).read_text()))
@@ -363,14 +391,8 @@ def silicon_reference(settings: EspressoSettings, store: str | Path, out: str | 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--with", dest="settings", required=True, help="TOML file of the settings")
-    parser.add_argument("--store", required=True, help="folder of finished calculations")
-    parser.add_argument("--out", required=True, help="JSON file of the values")
-    chosen = parser.parse_args(arguments)
-    settings = load_settings(chosen.settings)
-    if not isinstance(settings, EspressoSettings):
-        raise InputError('settings: the reference needs backend = "espresso".')
+    chosen = reference_parser(__doc__).parse_args(arguments)
+    settings = settings_for(chosen.settings, EspressoSettings, "espresso")
     silicon_reference(settings, chosen.store, chosen.out)
 
 

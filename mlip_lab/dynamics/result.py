@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from ase import Atoms
@@ -15,6 +15,9 @@ from mlip_lab.core.quantities import Quantity, validated
 from mlip_lab.core.units import BOLTZMANN
 from mlip_lab.dynamics import statistics
 from mlip_lab.dynamics.statistics import Estimate
+
+if TYPE_CHECKING:
+    from mlip_lab.dynamics.certificate import Certificate
 
 Floats = NDArray[np.float64]
 Part = Annotated[float, Quantity("", low=0.0, high=0.99)]
@@ -35,6 +38,12 @@ class MDResult:
         atoms: Last state with its momenta; `md(result.atoms, ...)` goes on from it.
         degrees_of_freedom: Number of momenta that are free.
         stopped: Whether the run was stopped before all steps were done.
+        bath_temperature: Temperature of the bath in K; None without one, or where it changed.
+        species: Symbols of the elements that move.
+        species_temperatures: Kinetic temperature of each element in each direction in K at `sample_times`,
+            (n_samples, n_species, 3).
+        volume: Å³, (n_steps + 1,); None where it is constant.
+        cells: Å at `sample_times`, (n_samples, 3, 3); None where they are those of `atoms`.
     """
 
     times: Floats
@@ -47,10 +56,21 @@ class MDResult:
     atoms: Atoms
     degrees_of_freedom: int
     stopped: bool
+    bath_temperature: float | None = None
+    species: tuple[str, ...] = ()
+    species_temperatures: Floats | None = None
+    volume: Floats | None = None
+    cells: Floats | None = None
 
     def plot(self) -> Any:
         """Temperature, energies and g(r) as a matplotlib Figure."""
         return plotted("md", "overview", self)
+
+    def certificate(self, calculator: Any = None, *, two_steps: bool = False) -> Certificate:
+        """What the run proves of itself (see `dynamics.certificate.certificate`)."""
+        from mlip_lab.dynamics.certificate import certificate  # it lies above: it knows runs
+
+        return certificate(self, calculator, two_steps=two_steps)
 
     def then(self, later: MDResult) -> MDResult:
         """This run and the one that `md(self.atoms, ...)` made from its end, as one run.
@@ -66,6 +86,9 @@ class MDResult:
         def joined(mine: Floats, theirs: Floats) -> Floats:
             return np.concatenate([mine, theirs[1:]])
 
+        def joined_if(mine: Floats | None, theirs: Floats | None) -> Floats | None:
+            return None if mine is None or theirs is None else joined(mine, theirs)
+
         return MDResult(
             times=joined(self.times, self.times[-1] + later.times),
             potential_energy=joined(self.potential_energy, later.potential_energy),
@@ -73,10 +96,15 @@ class MDResult:
             heat=joined(self.heat, self.heat[-1] + later.heat),
             force_square=joined(self.force_square, later.force_square),
             sample_times=joined(self.sample_times, self.times[-1] + later.sample_times),
-            positions=np.concatenate([self.positions, later.positions[1:]]),
+            positions=joined(self.positions, later.positions),
             atoms=later.atoms,
             degrees_of_freedom=later.degrees_of_freedom,
             stopped=later.stopped,
+            bath_temperature=self.bath_temperature if self.bath_temperature == later.bath_temperature else None,
+            species=later.species,
+            species_temperatures=joined_if(self.species_temperatures, later.species_temperatures),
+            volume=joined_if(self.volume, later.volume),
+            cells=joined_if(self.cells, later.cells),
         )
 
     @property

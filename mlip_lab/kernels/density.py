@@ -45,7 +45,7 @@ def most_neighbors(first):
     return most
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def atom_basis(n, cutoff, lmax, space):
     """Radial functions and harmonics of the n neighbours gathered in the workspace."""
     u, r, r0, _, g, dg, y, gradient, work, factors = space
@@ -53,7 +53,7 @@ def atom_basis(n, cutoff, lmax, space):
     harmonics(n, u, lmax, factors, work, y, gradient)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def gather(i, species, first, neighbor, vectors, r0, cutoff, offsets, space):
     """Collect the neighbours of atom i within the cutoff, ordered by species; offsets[z] is where species z begins."""
     u, r, r0_p, pair = space[0], space[1], space[2], space[3]
@@ -75,7 +75,7 @@ def gather(i, species, first, neighbor, vectors, r0, cutoff, offsets, space):
     return n
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def project(offsets, n_radial, space, a, p):
     """A[lm, zk] and P[zk] of one atom from its basis."""
     g, y = space[4], space[6]
@@ -100,7 +100,7 @@ def project(offsets, n_radial, space, a, p):
                 row[k] = total
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _combine(weights, rows, begin, end, out):
     """out[j] = Σ_k weights[k] rows[k, j] for begin ≤ j < end, five rows at a time to spare the stores."""
     n = end - begin
@@ -119,7 +119,7 @@ def _combine(weights, rows, begin, end, out):
             out[j] += w0 * r0[j]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def pair_gradients(offsets, n_radial, space, da, dp, out):
     """Gradient of the energy by each pair vector of one atom.
 
@@ -158,7 +158,7 @@ def pair_gradients(offsets, n_radial, space, da, dp, out):
     _across_and_along(offsets[-1], space[0], space[1], out)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _across_and_along(n, u, r, out):
     """From radial slope and gradient by the unit vector to the gradient by the pair vector."""
     ux, uy, uz = u[0], u[1], u[2]
@@ -243,7 +243,7 @@ def densities_vjp(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pai
     return gradient, virial
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _project_change(begin, end, n_radial, space, t, a, p):
     """Change of A and P of one species; dg holds the change of g, t[1:4] that of the unit vectors."""
     g, dg, y, gradient = space[4], space[5], space[6], space[7]

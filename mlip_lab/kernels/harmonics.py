@@ -12,6 +12,9 @@ import math
 import numpy as np
 from numba import njit
 
+# Sums may be reordered, so that loops become vector instructions. What is compiled so rounds otherwise in each place it
+# is compiled into: an inner function is therefore copied into its callers (forceinline), or which of its copies runs
+# would depend on what a process has loaded, and the process that fills the cache would differ from the next one.
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
@@ -39,7 +42,7 @@ def legendre_factors(lmax):
     return start, a, b
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def harmonics(n, u, lmax, factors, work, y, gradient):
     """Fill values and gradients of all harmonics up to lmax for n unit vectors.
 
@@ -83,7 +86,7 @@ def harmonics(n, u, lmax, factors, work, y, gradient):
             _rows(n, m, q1, d1, c, s, l * l + l, y, gradient)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _rows(n, m, q, d, c, s, center, y, gradient):
     """The rows (l, m) and (l, -m) from Q_lm and its derivative."""
     yp, gx, gy, gz = y[center + m], gradient[center + m, 0], gradient[center + m, 1], gradient[center + m, 2]

@@ -1,15 +1,24 @@
-"""Molecular dynamics one step at a time: BAOAB splitting and its random numbers.
+"""Molecular dynamics one step at a time: operator splittings, baths and their random numbers.
 
-One step of Langevin dynamics is five maps, each solved exactly (Leimkuhler and Matthews, DOI 10.1093/amrx/abs010):
+One step is a row of maps, each solved exactly (Leimkuhler and Matthews, DOI 10.1093/amrx/abs010):
 
-    B  kick        p ← p + F Δt/2
-    A  drift       x ← x + p/m Δt/2
-    O  thermostat  p ← c p + sqrt((1 − c²) m kT) ξ,    c = exp(−γ Δt)
-    A  drift
-    B  kick        with the forces at the new positions
+    B(t)  kick        p ← p + F t
+    A(t)  drift       x ← x + p/m t
+    O(t)  thermostat  p ← c p + sqrt((1 − c²) m kT) ξ,    c = exp(−γt)
+    S(t)  rescaling   p ← α p, with α from the exact solution for the kinetic energy (Bussi, Donadio and Parrinello,
+                      DOI 10.1063/1.2408420)
+    N(t)  chain       p ← p exp(−∫ v₁), with the Nosé-Hoover chain's own equations (Martyna and others, DOI
+                      10.1080/00268979600100761)
 
-Without friction O does nothing and the step is velocity Verlet. `begin_step` is B A O A, `end_step` the last B; the
-forces come in between, from wherever they like.
+    code         step                                      known as
+    BAOAB        B(½) A(½) O A(½) B(½)                     BAOAB; velocity Verlet without friction
+    OBABO        O(½) B(½) A B(½) O(½)                     OBABO
+    RESCALING    S(½) B(½) A B(½) S(½)                     stochastic velocity rescaling
+    CHAIN        N(½) B(½) A B(½) N(½)                     Nosé-Hoover chain
+
+`begin_step` is all of a row before the last B, `end_step` the rest; the forces come in between, from wherever they
+like. Both return the heat taken from the bath, so that the energy less all heat is what a perfect integrator keeps:
+for the chain it is the extended energy, for the others the effective energy of stochastic dynamics.
 
 | symbol | name             | unit            |
 |--------|------------------|-----------------|
@@ -25,68 +34,65 @@ An atom with inverse mass 0 is held: it neither moves nor takes momentum. With `
 mass is projected out of B and O. In mass-weighted coordinates this is an orthogonal projection, so what is left is
 the same dynamics with three degrees of freedom fewer.
 
-The noise ξ is a pure function of (seed, step, atom, component): Philox4x32-10 (Salmon et al., DOI
-10.1145/2063384.2063405) and Box-Muller. So a run may be cut anywhere and driven from anywhere without a change in it.
+The noise ξ is a pure function of (seed, step, atom, component) (noise.py), so a run may be cut anywhere and driven from
+anywhere without a change in it.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mlip_lab.kernels.noise import normal_pair, normals, sum_of_squares
+from mlip_lab.kernels.noise_arrays import fill_normals
+
 Floats = NDArray[np.float64]
 
 LARGEST_MOVE = 1.0  # Å in one step; bonds vibrate by a tenth of it, so only a run that has blown up gets there
 
-NOISE = 0  # streams of random numbers that never overlap: what O draws,
-START = 2  # and what the first momenta are drawn from
+NOISE = 0  # streams of random numbers that never overlap: what the bath draws in `begin_step`,
+START = 2  # what the first momenta are drawn from,
+LATE = 4  # what the bath draws in `end_step`,
+CHAIN_START = 6  # the first velocities of a chain,
+VOLUME = 8  # and what a barostat draws
 
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
-_MULTIPLIER_0 = np.uint64(0xD2511F53)
-_MULTIPLIER_1 = np.uint64(0xCD9E8D57)
-_WEYL_0 = np.uint64(0x9E3779B9)
-_WEYL_1 = np.uint64(0xBB67AE85)
-_MANTISSA = np.uint64(11)  # 64 random bits minus the 53 that a float64 holds
-_UNIT = 2.0**-53
-
-
-@njit(cache=True, nogil=True)
-def philox(
-    c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
-) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-    """Turn a counter of four and a key of two 32-bit words into four random words (Philox4x32, ten rounds)."""
-    for _ in range(10):
-        a = _MULTIPLIER_0 * c0
-        b = _MULTIPLIER_1 * c2
-        c0, c1, c2, c3 = (b >> _HALF) ^ c1 ^ k0, b & _LOW, (a >> _HALF) ^ c3 ^ k1, a & _LOW
-        k0 = (k0 + _WEYL_0) & _LOW
-        k1 = (k1 + _WEYL_1) & _LOW
-    return c0, c1, c2, c3
+BAOAB, OBABO, RESCALING, CHAIN = range(4)
+LINKS = 4  # thermostats in a chain
+_CUBE_ROOT = 2.0 ** (1.0 / 3.0)
+# a chain's substeps, of fourth order together (Suzuki and Yoshida)
+SUBSTEPS = (1.0 / (2.0 - _CUBE_ROOT), -_CUBE_ROOT / (2.0 - _CUBE_ROOT), 1.0 / (2.0 - _CUBE_ROOT))
 
 
-@njit(cache=True, nogil=True)
-def normal_pair(seed: int, step: int, atom: int, stream: int) -> tuple[float, float]:
-    """Two independent standard normal numbers that depend on the arguments alone (Box-Muller)."""
-    s = np.uint64(step)
-    k = np.uint64(seed)
-    w0, w1, w2, w3 = philox(s & _LOW, s >> _HALF, np.uint64(atom) & _LOW, np.uint64(stream), k & _LOW, k >> _HALF)
-    first = (((w0 << _HALF) | w1) >> _MANTISSA) * _UNIT
-    second = (((w2 << _HALF) | w3) >> _MANTISSA) * _UNIT
-    radius = math.sqrt(-2.0 * math.log(1.0 - first))  # first is in [0, 1)
-    angle = 2.0 * math.pi * second
-    return radius * math.cos(angle), radius * math.sin(angle)
+class Scheme(NamedTuple):
+    """How to integrate, in Å, eV and amu.
 
+    Attributes:
+        ensemble: BAOAB, OBABO, RESCALING or CHAIN.
+        time_step: Å sqrt(amu/eV).
+        decay: What a bath leaves of a momentum (RESCALING: of a kinetic energy) each time it acts; 1 for no bath.
+        k_t: Temperature of the bath in eV at `first_step`.
+        k_t_slope: Its change from step to step.
+        first_step: Number of the first step of the run.
+        fix_center: Whether the centre of mass is kept from moving.
+        seed: Which noise.
+        degrees: Number of momenta that are free.
+        bath_time: Time in which a chain answers, Å sqrt(amu/eV).
+    """
 
-@njit(cache=True, nogil=True)
-def normals(seed: int, step: int, atom: int, stream: int) -> tuple[float, float, float]:
-    """Three independent standard normal numbers, one a component; uses the streams `stream` and `stream` + 1."""
-    x, y = normal_pair(seed, step, atom, stream)
-    z, _ = normal_pair(seed, step, atom, stream + 1)
-    return x, y, z
+    ensemble: int
+    time_step: float
+    decay: float
+    k_t: float
+    k_t_slope: float
+    first_step: int
+    fix_center: bool
+    seed: int
+    degrees: int
+    bath_time: float
 
 
 @njit(cache=True, nogil=True)
@@ -169,7 +175,14 @@ def drift(positions: Floats, momenta: Floats, inverse_masses: Floats, time: floa
 
 @njit(cache=True, nogil=True)
 def thermostat(
-    momenta: Floats, inverse_masses: Floats, decay: float, k_t: float, fix_center: bool, seed: int, step: int
+    momenta: Floats,
+    inverse_masses: Floats,
+    decay: float,
+    k_t: float,
+    fix_center: bool,
+    seed: int,
+    step: int,
+    stream: int,
 ) -> float:
     """O: p ← c p + sqrt((1 − c²) m kT) ξ, the exact Ornstein-Uhlenbeck process.
 
@@ -179,52 +192,156 @@ def thermostat(
     if decay == 1.0:
         return 0.0
     before = kinetic_energy(momenta, inverse_masses)
-    for i in range(momenta.shape[0]):
+    n = momenta.shape[0]
+    noise = np.empty((2, 2 * n))  # the numbers of `normals`: x and y of every atom, and z with one to spare
+    fill_normals(noise[0], seed, step, stream)
+    fill_normals(noise[1], seed, step, stream + 1)
+    for i in range(n):
         if inverse_masses[i] == 0.0:
             continue
         width = math.sqrt((1.0 - decay * decay) * k_t / inverse_masses[i])
-        x, y, z = normals(seed, step, i, NOISE)
-        momenta[i, 0] = decay * momenta[i, 0] + width * x
-        momenta[i, 1] = decay * momenta[i, 1] + width * y
-        momenta[i, 2] = decay * momenta[i, 2] + width * z
+        momenta[i, 0] = decay * momenta[i, 0] + width * noise[0, 2 * i]
+        momenta[i, 1] = decay * momenta[i, 1] + width * noise[0, 2 * i + 1]
+        momenta[i, 2] = decay * momenta[i, 2] + width * noise[1, 2 * i]
     if fix_center:
         remove_center_motion(momenta, inverse_masses)
     return kinetic_energy(momenta, inverse_masses) - before
 
 
 @njit(cache=True, nogil=True)
+def rescaling(
+    momenta: Floats, inverse_masses: Floats, decay: float, k_t: float, degrees: int, seed: int, step: int, stream: int
+) -> float:
+    """S: p ← α p, so that the kinetic energy follows its exact stochastic equation towards the canonical distribution.
+
+    With K̄ = f kT/2, R one normal number and Σ the sum of f − 1 squares of others,
+
+        α² = c + (1 − c) K̄/(f K) (R² + Σ) + 2 R sqrt(c (1 − c) K̄/(f K)).
+
+    Returns:
+        Heat taken from the bath: the gain in kinetic energy, eV.
+    """
+    kinetic = kinetic_energy(momenta, inverse_masses)
+    if decay == 1.0 or kinetic == 0.0:
+        return 0.0
+    share = 0.5 * k_t / kinetic
+    r, _ = normal_pair(seed, step, 0, stream)
+    rest = sum_of_squares(degrees - 1, seed, step, stream)
+    root = math.sqrt(decay) + r * math.sqrt((1.0 - decay) * share)
+    alpha = math.sqrt(root * root + (1.0 - decay) * share * rest)
+    if root < 0.0:
+        alpha = -alpha
+    momenta *= alpha
+    heat: float = kinetic * (alpha * alpha - 1.0)
+    return heat
+
+
+@njit(cache=True, nogil=True)
+def chain_energy(bath: Floats, masses: Floats, degrees: int, k_t: float) -> float:
+    """Energy of a chain: Σ ½ Q v² + kT (f ξ₁ + ξ₂ + …), eV."""
+    energy: float = degrees * k_t * bath[0]
+    for k in range(LINKS):
+        energy += 0.5 * masses[k] * bath[LINKS + k] ** 2
+        if k > 0:
+            energy += k_t * bath[k]
+    return energy
+
+
+@njit(cache=True, nogil=True)
+def chain_masses(degrees: int, k_t: float, bath_time: float) -> Floats:
+    """Q₁ = f kT τ² and Q = kT τ² of the other links (Martyna and others)."""
+    masses = np.full(LINKS, k_t * bath_time * bath_time)
+    masses[0] *= degrees
+    return masses
+
+
+@njit(cache=True, nogil=True)
+def chain(
+    momenta: Floats, inverse_masses: Floats, bath: Floats, masses: Floats, degrees: int, k_t: float, time: float
+) -> float:
+    """N: a Nosé-Hoover chain for a time; `bath` holds its positions ξ and velocities v, (2 LINKS,).
+
+    Returns:
+        Heat taken from the chain: what its energy loses, eV.
+    """
+    before = chain_energy(bath, masses, degrees, k_t)
+    twice = 2.0 * kinetic_energy(momenta, inverse_masses)
+    scale = 1.0
+    for w in SUBSTEPS:
+        t = w * time
+        for up in range(2):  # from the far end of the chain to the momenta, and back
+            for n in range(LINKS):
+                k = n if up else LINKS - 1 - n
+                force = twice * scale * scale - degrees * k_t
+                if k > 0:
+                    force = masses[k - 1] * bath[LINKS + k - 1] ** 2 - k_t
+                slow = math.exp(-0.25 * t * bath[LINKS + k + 1]) if k < LINKS - 1 else 1.0
+                bath[LINKS + k] = (bath[LINKS + k] * slow + 0.5 * t * force / masses[k]) * slow
+            if not up:
+                scale *= math.exp(-t * bath[LINKS])
+                for k in range(LINKS):
+                    bath[k] += t * bath[LINKS + k]
+    momenta *= scale
+    return before - chain_energy(bath, masses, degrees, k_t)
+
+
+@njit(cache=True, nogil=True)
+def bath_temperature(scheme: Scheme, step: int) -> float:
+    """Temperature kT of the bath in a step, eV: on its way from the first temperature to the last."""
+    return scheme.k_t + scheme.k_t_slope * (step - scheme.first_step)
+
+
+@njit(cache=True, nogil=True)
+def couple(momenta: Floats, inverse_masses: Floats, scheme: Scheme, bath: Floats, step: int, stream: int) -> float:
+    """O(½), S(½) or N(½); returns the heat taken from the bath, eV."""
+    k_t = bath_temperature(scheme, step)
+    if scheme.ensemble == OBABO:
+        return thermostat(momenta, inverse_masses, scheme.decay, k_t, scheme.fix_center, scheme.seed, step, stream)
+    if scheme.ensemble == RESCALING:
+        return rescaling(momenta, inverse_masses, scheme.decay, k_t, scheme.degrees, scheme.seed, step, stream)
+    masses = chain_masses(scheme.degrees, scheme.k_t, scheme.bath_time)
+    return chain(momenta, inverse_masses, bath, masses, scheme.degrees, k_t, 0.5 * scheme.time_step)
+
+
+@njit(cache=True, nogil=True)
 def begin_step(
-    positions: Floats, momenta: Floats, forces: Floats, inverse_masses: Floats,
-    time_step: float, decay: float, k_t: float, fix_center: bool, seed: int, step: int,
-) -> float:  # fmt: skip
-    """B A O A: everything before the new forces.
+    positions: Floats, momenta: Floats, forces: Floats, inverse_masses: Floats, scheme: Scheme, bath: Floats, step: int
+) -> float:
+    """Everything before the new forces.
 
     Args:
         positions: Å, (n_atoms, 3), changed in place.
         momenta: sqrt(amu eV), (n_atoms, 3), changed in place.
         forces: eV/Å at the positions, (n_atoms, 3).
         inverse_masses: 1/amu, (n_atoms,), zero for atoms that are held.
-        time_step: Å sqrt(amu/eV).
-        decay: c = exp(−γ Δt); 1 for no thermostat.
-        k_t: Temperature of the bath in eV.
-        fix_center: Whether the centre of mass is kept from moving.
-        seed: Which noise.
-        step: Number of this step, counted from 0.
+        scheme: How to integrate.
+        bath: Positions and velocities of a chain, (2 LINKS,), changed in place.
+        step: Number of this step.
 
     Returns:
         Heat taken from the bath, eV.
     """
-    kick(momenta, forces, inverse_masses, 0.5 * time_step, fix_center)
-    drift(positions, momenta, inverse_masses, 0.5 * time_step)
-    heat = thermostat(momenta, inverse_masses, decay, k_t, fix_center, seed, step)
-    drift(positions, momenta, inverse_masses, 0.5 * time_step)
+    half = 0.5 * scheme.time_step
+    if scheme.ensemble == BAOAB:
+        kick(momenta, forces, inverse_masses, half, scheme.fix_center)
+        drift(positions, momenta, inverse_masses, half)
+        heat = thermostat(
+            momenta, inverse_masses, scheme.decay, bath_temperature(scheme, step), scheme.fix_center, scheme.seed, step,
+            NOISE,
+        )  # fmt: skip
+        drift(positions, momenta, inverse_masses, half)
+        return heat
+    heat = couple(momenta, inverse_masses, scheme, bath, step, NOISE)
+    kick(momenta, forces, inverse_masses, half, scheme.fix_center)
+    drift(positions, momenta, inverse_masses, scheme.time_step)
     return heat
 
 
 @njit(cache=True, nogil=True)
-def end_step(momenta: Floats, forces: Floats, inverse_masses: Floats, time_step: float, fix_center: bool) -> None:
-    """B: the second half kick, with the forces at the new positions."""
-    kick(momenta, forces, inverse_masses, 0.5 * time_step, fix_center)
+def end_step(momenta: Floats, forces: Floats, inverse_masses: Floats, scheme: Scheme, bath: Floats, step: int) -> float:
+    """What is left of the step, with the forces at the new positions; returns heat as `begin_step` does."""
+    kick(momenta, forces, inverse_masses, 0.5 * scheme.time_step, scheme.fix_center)
+    return 0.0 if scheme.ensemble == BAOAB else couple(momenta, inverse_masses, scheme, bath, step, LATE)
 
 
 @njit(cache=True, nogil=True)

@@ -1,7 +1,7 @@
 """Straight-line code for the neural readout of a block of atoms.
 
-The first layer and its transpose are matrix products of a few atoms with weights that fill the second-level cache. A
-tile of TILE hidden units and BLOCK atoms keeps its sums in registers, so a weight that was fetched serves all atoms.
+The hidden layer and its transpose are matrix products of a few atoms with many weights. A tile of TILE hidden units and
+BLOCK atoms keeps its sums in registers, so a weight that was fetched serves all atoms.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def source(n_features: int, n_hidden: int) -> str:
 
     Args:
         n_features: Invariants of an atom.
-        n_hidden: Width of both layers, a multiple of TILE (filled up with weights of zero).
+        n_hidden: Hidden units, a multiple of TILE (filled up with weights of zero).
     """
     atoms, units = range(BLOCK), range(TILE)
     dot = [f"v{q} = b[{q * n_features} + f]" for q in atoms]
@@ -56,7 +56,7 @@ def source(n_features: int, n_hidden: int) -> str:
 _TEXT = '''@njit(cache=True, nogil=True)
 def work_size(weights):
     """Scratch that the readout asks for."""
-    return 4 * {flat}
+    return 2 * {flat}
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)
@@ -71,40 +71,20 @@ def activate(x, d):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)
-def layer(x, weights, y):
-    """y[q, h] += Σ_g x[q, g] weights[g, h]."""
-    for q in range({block}):
-        for g in range({hidden}):
-            v, row = x[q * {hidden} + g], weights[g]
-            for h in range({hidden}):
-                y[q * {hidden} + h] += v * row[h]
-
-
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)
 def readout(weights, m, z, b, db, work, energies):
-    """Energies of a block of atoms: w·b + w₃·φ(W₂ᵀ φ(W₁ᵀ b + b₁) + b₂), and their gradients by b."""
+    """Energies of a block of atoms: w·b + w₂·φ(W₁ᵀ b + b₁), and their gradients by b."""
     w, w1, b1, w2 = weights[0][m, z], weights[1][m, z], weights[2][m, z], weights[3][m, z]
-    w2t, b2, w3 = weights[4][m, z], weights[5][m, z], weights[6][m, z]
-    x, d, x2, d2 = work[:{flat}], work[{flat} : 2 * {flat}], work[2 * {flat} : 3 * {flat}], work[3 * {flat} :]
+    x, d = work[:{flat}], work[{flat} :]
 {start}
 {linear}
 {forward}
     activate(x, d)
     for q in range({block}):
-        for h in range({hidden}):
-            x2[q * {hidden} + h] = b2[h]
-    layer(x, w2, x2)
-    activate(x2, d2)
-    for q in range({block}):
         energy = real(0.0)
         for h in range({hidden}):
-            energy += w3[h] * x2[q * {hidden} + h]
-            d2[q * {hidden} + h] *= w3[h]
-            x2[q * {hidden} + h] = real(0.0)
+            energy += w2[h] * x[q * {hidden} + h]
+            d[q * {hidden} + h] *= w2[h]
         energies[q] = energy
-    layer(d2, w2t, x2)
-    for h in range({flat}):
-        d[h] *= x2[h]
 {backward}
 {finish}
 '''

@@ -10,7 +10,7 @@ from numba import njit
 from mlip_lab.kernels.harmonics import FAST
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def radial_basis(n, r, r0, cutoff, work, g, dg):
     """Fill the radial functions and their derivatives for n distances.
 

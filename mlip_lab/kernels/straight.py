@@ -13,16 +13,22 @@ with Q_lm written as a polynomial, so that the gradient of a sum needs only, for
 and w_lm Q'_lm.
 
 What bought what, in instructions an atom (callgrind, default preset, silicon, float64, compiled for AVX2, which
-callgrind can read; with AVX-512 vectors are twice as long and fewer sums spill): 90.8 thousand as it is, 174.7
-thousand without the freedom to reorder sums (harmonics.FAST), which lets every loop over neighbours, channels and
-features become vector instructions; 91.6 thousand where a division by zero is checked for (error_model); 84.5
-thousand with atoms one by one through the readout, which fetches its weights four times as often instead. 56.5
+callgrind can read; with AVX-512 vectors are twice as long and fewer sums spill), before the last steps below: 90.8
+thousand, 174.7 thousand without the freedom to reorder sums (harmonics.FAST), which lets every loop over neighbours,
+channels and features become vector instructions; 91.6 thousand where a division by zero is checked for (error_model);
+84.5 thousand with atoms one by one through the readout, which fetches its weights four times as often instead. 56.5
 thousand in float32. Four members of an ensemble take 284.4 thousand, 3.1 times one: 26.2 thousand depend on positions
 alone and are done once, 64.5 thousand on weights. Invariants by reverse mode over shared products, sums in registers
-over two harmonics and all radial functions, and gradients of harmonics summed by m cannot be switched off, and were
-not counted one by one; together with the above they took 18.4 µs an atom to 6.6. The pair term costs next to nothing:
-its lower functions ride on the densities of l = 0. Loops whose index the compiler cannot prove positive (Numba wraps
-negative ones) do not vectorise: hence the min(n, CHUNK).
+over two harmonics and all radial functions, and gradients of harmonics summed by m cannot be switched off, and were not
+counted one by one; together with the above they took 18.4 µs an atom to 6.6. The pair term costs next to nothing: its
+lower functions ride on the densities of l = 0. Loops whose index the compiler cannot prove positive (Numba wraps
+negative ones) do not vectorise: hence the min(n, CHUNK), and the slices in `mix` and `unmix`. Then it was seen
+that `mix` had been scalar, and to fetch the weights of a degree once for a block of atoms: 7.2 to 6.1 µs an atom, 4.9
+to 4.2 in float32, and 13.2 to 9.9 with four species, whose weights do not fit in the first-level cache (old and new in
+turn on one core, least of many calls). At last a network of one layer in place of two, and every inner function copied
+into its caller (harmonics.FAST says why): 64.6 thousand, 45.0 thousand in float32, 205.9 thousand with four members,
+4.6 µs an atom. Tried without gain: two rows of `mix` at a time, and every degree written out, which takes five seconds
+longer to compile.
 """
 
 from __future__ import annotations
@@ -230,28 +236,29 @@ def _project(sizes: Sizes) -> str:
 
 
 def _mix(sizes: Sizes) -> str:
-    doc = "a[lm, c] += Σ_k raw[lm, k] mixing[l, k, c]."
-    n, c = sizes.n_radial, sizes.n_channels
-    row = [f"r{k} = raw[lm * {n} + {k}]" for k in range(n)]
-    # a count known only at run time keeps the compiler from unrolling the loop before it can vectorise it
-    row += [f"for c in range(min(channels, {c})):"]
-    row += [f"    a[lm * {c} + c] += {added([f'r{k} * mixing[first + {k * c} + c]' for k in range(n)])}"]
-    return _function("mix", "raw, mixing, a", doc, [f"channels = a.size // {sizes.n_lm}", *_degrees(sizes, n * c, row)])
-
-
-def _degrees(sizes: Sizes, width: int, row: list[str]) -> list[str]:
-    """A loop over lm inside one over l, where `first` is the begin of the weights of l."""
-    inner = [f"first = l * {width}", "for lm in range(l * l, (l + 1) * (l + 1)):", *indented(row)]
-    return [f"for l in range({sizes.lmax + 1}):", *indented(inner)]
+    doc = "a[q, lm, c] += Σ_k raw[q, lm, k] mixing[l, k, c] for the atoms q of a block."
+    return _by_degree("mix", "raw, mixing, a", doc, sizes, ("raw", sizes.n_radial), ("a", sizes.n_channels), "+=")
 
 
 def _unmix(sizes: Sizes) -> str:
-    doc = "raw[lm, k] = Σ_c da[lm, c] mixing[l, c, k]; here k is filled up to whole vectors."
-    n, c = sizes.padded, sizes.n_channels
-    row = [f"d{i} = da[lm * {c} + {i}]" for i in range(c)]
-    row += [f"for k in range({n}):"]
-    row += [f"    raw[lm * {n} + k] = {added([f'd{i} * mixing[first + {i * n} + k]' for i in range(c)])}"]
-    return _function("unmix", "da, mixing, raw", doc, _degrees(sizes, c * n, row))
+    doc = "raw[q, lm, k] = Σ_c da[q, lm, c] mixing[l, c, k]; here k is filled up to whole vectors."
+    return _by_degree("unmix", "da, mixing, raw", doc, sizes, ("da", sizes.n_channels), ("raw", sizes.padded), "=")
+
+
+def _by_degree(
+    name: str, arguments: str, doc: str, sizes: Sizes, x: tuple[str, int], y: tuple[str, int], how: str
+) -> str:
+    """y[q, lm, j] = Σ_i x[q, lm, i] mixing[l, i, j]: weights of a degree are fetched once for a block of atoms.
+
+    Over slices, in which the compiler sees that no index is negative.
+    """
+    (source, n), (target, c) = x, y
+    row = [f"x{i} = x[lm * {n} + {i}]" for i in range(n)]
+    row += [f"row = y[lm * {c} : (lm + 1) * {c}]", f"for j in range(min(row.size, {c})):"]
+    row += [f"    row[j] {how} {added([f'x{i} * w[{i * c} + j]' for i in range(n)])}"]
+    atom = [f"x, y = {source}[q], {target}[q]", "for lm in range(l * l, (l + 1) * (l + 1)):", *indented(row)]
+    body = [f"w = mixing[l * {n * c} : (l + 1) * {n * c}]", "for q in range(block):", *indented(atom)]
+    return _function(name, f"{arguments}, block", doc, [f"for l in range({sizes.lmax + 1}):", *indented(body)])
 
 
 def _slopes(sizes: Sizes) -> str:

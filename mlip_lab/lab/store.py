@@ -35,7 +35,7 @@ def fresh_store() -> LabStore:
         cell = built(crystal, prototype=prototype, elements=element)
         whole = cell if repeats == 1 else built(supercell, among=cell, a=repeats, b=repeats, c=repeats)
         store.add_structure(named(whole, f"{element} {prototype}, {len(whole.atoms)} atoms"))
-    for name in packaged_potentials():
+    for name in sorted(packaged_potentials(), key=lambda name: name != "si"):  # that of the first structure first
         store.add_potential(packaged(name))
     for name in ("EMT", "Lennard-Jones"):
         store.add_potential(from_catalogue(by_name(name)))

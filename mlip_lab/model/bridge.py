@@ -29,7 +29,7 @@ def on_host(tensor: torch.Tensor) -> NDArray[np.float64]:
     return np.ascontiguousarray(tensor.detach().cpu().numpy())
 
 
-def beside(array: NDArray[np.float64], tensor: torch.Tensor) -> torch.Tensor:
+def beside(array: NDArray[Any], tensor: torch.Tensor) -> torch.Tensor:
     """An array as a tensor on the device of another one."""
     return torch.from_numpy(array).to(tensor.device)
 

@@ -54,9 +54,9 @@ def packed(network: torch.nn.Module, optimizer: torch.optim.Optimizer, state: Pr
     arrays: dict[str, Floats] = {}
     groups = {"network": copies(network), "average": state.average, "best": state.best}
     for group, values in groups.items():
-        arrays |= {f"{group}.{name}": value.numpy() for name, value in values.items()}
+        arrays |= {f"{group}.{name}": value.cpu().numpy() for name, value in values.items()}
     for index, moments in optimizer.state_dict()["state"].items():
-        arrays |= {f"optimizer.{index}.{name}": np.atleast_1d(value.numpy()) for name, value in moments.items()}
+        arrays |= {f"optimizer.{index}.{name}": np.atleast_1d(value.cpu().numpy()) for name, value in moments.items()}
     about = {
         "sha256": _digest(arrays),
         "identity": identity,
@@ -123,4 +123,6 @@ def restored(
         optimizer.load_state_dict({**content, "state": moments})
     except (RuntimeError, ValueError, KeyError) as error:
         raise FileFormatError(f"{path} is damaged: {error}. Delete it to train from the start.") from error
-    return Progressed(epoch, part("average"), part("best"), best_loss, history)
+    device = next(network.parameters()).device
+    average, best = ({name: value.to(device) for name, value in part(group).items()} for group in ("average", "best"))
+    return Progressed(epoch, average, best, best_loss, history)

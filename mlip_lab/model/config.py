@@ -38,7 +38,7 @@ class PotentialConfig:
         n_channels: Radial channels.
         body_order: Largest body order of the invariants, 2 to 5.
         readout: "linear", "kernel" or "neural".
-        n_hidden: Width of the two hidden layers (neural).
+        n_hidden: Hidden units (neural).
         n_points: Representative environments for each element (kernel).
         n_components: Components of the invariants that the kernel compares.
         repulsion: Whether a Ziegler–Biersack–Littmark term acts below the shortest distances of the data.
@@ -55,7 +55,7 @@ class PotentialConfig:
     n_channels: int = 16
     body_order: int = 4
     readout: str = "neural"
-    n_hidden: int = 32
+    n_hidden: int = 16
     n_points: int = 400
     n_components: int = 48
     repulsion: bool = True
@@ -123,9 +123,9 @@ class PotentialConfig:
 
 
 PRESETS: dict[str, PotentialConfig] = {
-    "small": PotentialConfig(cutoff=5.0, n_radial=8, n_pair=12, lmax=3, n_channels=12, n_hidden=16, n_points=200),
+    "small": PotentialConfig(cutoff=5.0, n_radial=8, n_pair=12, lmax=3, n_channels=12, n_hidden=8, n_points=200),
     "default": PotentialConfig(),
-    "large": PotentialConfig(cutoff=6.0, n_radial=12, n_pair=20, n_channels=32, n_hidden=48, n_points=800),
+    "large": PotentialConfig(cutoff=6.0, n_radial=12, n_pair=20, n_channels=32, n_hidden=24, n_points=800),
 }
 
 

@@ -21,11 +21,14 @@ from mlip_lab.core.progress import Progress, asking, silent
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.features import Extension, columns, design, equations, n_features, smooth_mixing
 from mlip_lab.model.linear import (
+    ENERGY,
     ENERGY_WEIGHT,
+    FORCE,
     RESIDUAL_ENERGY_WEIGHT,
     Normal,
     Rows,
     Solution,
+    frame_weights,
     labelled_rows,
     reference_energies,
 )
@@ -86,8 +89,8 @@ def fit_exact(
     whole, first = Normal(n_columns), Normal(n_columns)
     left_out: list[Rows] = []
     chosen = set(rng.choice(len(frames), size=max(len(frames) // 10, min(len(frames) // 2, 1)), replace=False).tolist())
-    for index, structure in enumerate(structures):
-        rows = _offset(equations(structure, config, mixing, trusted, extend), structure, offsets)
+    for index, (structure, weight) in enumerate(zip(structures, frame_weights(frames), strict=True)):
+        rows = _offset(equations(structure, config, mixing, trusted, weight, extend), structure, offsets)
         whole.add(rows)
         if index in chosen:
             left_out.append(rows)
@@ -99,12 +102,15 @@ def fit_exact(
     factors = calibration(first.solve(shared=shared, ask=ask), left_out)
     solution = whole.solve(shared=shared, ask=ask)
     progress(total, total)
-    return _potential(config, mixing, weights, offsets, solution, factors)
+    typical = float(np.mean([one.n_atoms for one in structures]))
+    return _potential(config, mixing, weights, offsets, solution, factors, typical)
 
 
-def linear_rows(structure: Structure, config: PotentialConfig, mixing: Floats, offsets: Floats, trusted: bool) -> Rows:
+def linear_rows(
+    structure: Structure, config: PotentialConfig, mixing: Floats, offsets: Floats, trusted: bool, frame_weight: float
+) -> Rows:
     """Equations of a frame for the linear readout, above reference energies that the ridge shall not shrink."""
-    return _offset(equations(structure, config, mixing, trusted), structure, offsets)
+    return _offset(equations(structure, config, mixing, trusted, frame_weight), structure, offsets)
 
 
 def residual_rows(
@@ -114,6 +120,7 @@ def residual_rows(
     standard: tuple[Floats, Floats],
     rest: Known,
     trusted: bool,
+    frame_weight: float,
 ) -> Rows:
     """Equations of a frame for what is linear in a network, with all else of it known.
 
@@ -124,6 +131,7 @@ def residual_rows(
         standard: Mean and scale of its invariants (S, F).
         rest: Energy, forces and virial of the network as it is.
         trusted: Whether the trace of the stress may be used.
+        frame_weight: Of the frame beside others.
 
     Returns:
         Equations for changes of the reference energies (S,) and of the weights of the invariants (S·F,).
@@ -135,7 +143,9 @@ def residual_rows(
     x = (features[:, n_p:] - mean[structure.species]) / scale[structure.species]
     dx = slopes[:, :, n_p:] / scale[center][:, None]
     known = (structure.energy + rest[0], structure.forces + rest[1], structure.virial + rest[2])
-    return labelled_rows(structure.frame, *columns(structure, config, x, dx), known, trusted, RESIDUAL_ENERGY_WEIGHT)
+    return labelled_rows(
+        structure.frame, *columns(structure, config, x, dx), known, trusted, frame_weight, RESIDUAL_ENERGY_WEIGHT
+    )
 
 
 def calibration(solution: Solution, left_out: Sequence[Rows]) -> Floats:
@@ -149,8 +159,8 @@ def calibration(solution: Solution, left_out: Sequence[Rows]) -> Floats:
         std = np.sqrt(np.sum((rows.x @ solution.root) ** 2, axis=1) + (solution.noise / rows.weight) ** 2)
         # a force that is zero by symmetry is right whatever the weights are, and says nothing
         telling = np.abs(rows.x).max(axis=1, initial=0.0) > 1e-9
-        for part, weight in enumerate((ENERGY_WEIGHT, 1.0)):
-            chosen = telling & (rows.weight == weight)
+        for part, kind in enumerate((ENERGY, FORCE)):
+            chosen = telling & (rows.kind == kind)
             scores[part].extend((error[chosen] / std[chosen]).tolist())
     return np.array([np.quantile(part, 0.6827) if part else 1.0 for part in scores])
 
@@ -177,7 +187,7 @@ def predict_uncertain(potential: Potential, frame: Frame) -> Uncertain:
     noise, factors = potential.posterior["noise"], potential.posterior["factors"]
     n = structure.n_atoms
     flat = forces.reshape(3 * n, -1)
-    energy_std = np.sqrt(np.sum((energy / n @ root) ** 2) + noise[0] ** 2) * factors[0]
+    energy_std = np.sqrt(np.sum((energy / n @ root) ** 2) + noise[0] ** 2 / n) * factors[0]
     forces_std = np.sqrt(np.sum((flat @ root) ** 2, axis=1) + noise[1] ** 2) * factors[1]
     return Uncertain(
         float((energy @ weights + structure.energy) / n),
@@ -193,7 +203,7 @@ def _offset(rows: Rows, structure: Structure, offsets: Floats) -> Rows:
         return rows
     y = rows.y.copy()
     y[0] -= float(offsets[structure.species].mean())
-    return Rows(rows.x, y, rows.weight)
+    return Rows(rows.x, y, rows.weight, rows.kind)
 
 
 def _kernel_weights(
@@ -284,6 +294,7 @@ def _potential(
     offsets: Floats,
     solution: Solution,
     factors: Floats,
+    typical: float,
 ) -> Potential:
     s, (n_p, n_b) = config.n_species, n_features(config)
     total = solution.weights.copy()
@@ -298,7 +309,7 @@ def _potential(
     posterior = {
         "weights": total,
         "root": solution.root,
-        "noise": np.array([solution.noise / ENERGY_WEIGHT, solution.noise]),
+        "noise": np.array([solution.noise * np.sqrt(typical) / ENERGY_WEIGHT, solution.noise]),  # of one atom
         "factors": factors,
     }
     if kernel:

@@ -74,11 +74,12 @@ def equations(
     config: PotentialConfig,
     mixing: Floats,
     trusted: bool,
+    frame_weight: float,
     extend: Extension | None = None,
 ) -> Rows:
-    """Equations of a labelled frame."""
+    """Equations of a labelled frame of some weight."""
     features, slopes = design(structure, config, mixing)
     if extend is not None:
         features, slopes = extend(structure, features, slopes)
     known = (structure.energy, structure.forces, structure.virial)
-    return labelled_rows(structure.frame, *columns(structure, config, features, slopes), known, trusted)
+    return labelled_rows(structure.frame, *columns(structure, config, features, slopes), known, trusted, frame_weight)

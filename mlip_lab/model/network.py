@@ -1,6 +1,6 @@
 """The neural readout: learned radial mixing, and a small network on the standardised invariants.
 
-E_i = e(z_i) + p_{z_i}·P_i + w_{z_i}·x_i + w₃·φ(W₂ᵀ φ(W₁ᵀ x_i + b₁) + b₂), with x = (B - mean) / scale and
+E_i = e(z_i) + p_{z_i}·P_i + w_{z_i}·x_i + w₂·φ(W₁ᵀ x_i + b₁), with x = (B - mean) / scale and
 φ(x) = x/2 · (1 + x/√(1 + x²)), a smooth ramp like SiLU that compiles to vector instructions.
 """
 
@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mlip_lab.kernels import generated
-from mlip_lab.model.bridge import Invariants, Mechanics
+from mlip_lab.model.bridge import Mechanics, beside, invariants
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.features import RADIAL_DECAY, n_features, n_invariants
 from mlip_lab.model.samples import Sample
@@ -26,18 +25,18 @@ class Network(nn.Module):
     """Energies, forces and virials of a batch of structures."""
 
     decay: torch.Tensor
+    degrees: torch.Tensor
     mean: torch.Tensor
     scale: torch.Tensor
 
     def __init__(self, config: PotentialConfig, mixing: Floats, rng: np.random.Generator) -> None:
-        """Start from given mixing and from zero energy: the last layers are zero.
+        """Start from given mixing and from zero energy: the last weights are zero.
 
         The learned mixing is a parameter times a decay with the radial order, so that Adam, whose steps are of one
         size, changes high orders less: the prior that radial functions are smooth.
         """
         super().__init__()
         self.config = config
-        self.module = generated.learning_module(config.lmax, config.body_order)
         s, h, (n_p, n_b) = config.n_species, config.n_hidden, n_features(config)
         decay = np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), s)[:, None]
         self.register_buffer("decay", torch.from_numpy(decay))
@@ -47,12 +46,11 @@ class Network(nn.Module):
         self.e0 = nn.Parameter(torch.zeros(s, dtype=torch.float64))
         self.w1 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, n_b, h)) / np.sqrt(n_b)))
         self.b1 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h)) * 0.1))
-        self.w2 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h, h)) / np.sqrt(h)))
-        self.b2 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h)) * 0.1))
-        self.w3 = nn.Parameter(torch.zeros(s, h, dtype=torch.float64))
+        self.w2 = nn.Parameter(torch.zeros(s, h, dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(s, n_b, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(s, n_b, dtype=torch.float64))
-        self.degrees = torch.from_numpy(np.repeat(np.arange(config.lmax + 1), 2 * np.arange(config.lmax + 1) + 1))
+        degrees = np.repeat(np.arange(config.lmax + 1), 2 * np.arange(config.lmax + 1) + 1)
+        self.register_buffer("degrees", torch.from_numpy(degrees), persistent=False)
 
     def mixing(self) -> torch.Tensor:
         """Mixing of the radial functions (S, lmax+1, zk, C)."""
@@ -62,21 +60,20 @@ class Network(nn.Module):
         """Invariants (n, F) of atoms of species z from their densities (lm, n, zk)."""
         n = a.shape[1]
         mixed = torch.bmm(a, self.mixing()[z][self.degrees])
-        b: torch.Tensor = Invariants.apply(mixed.reshape(mixed.shape[0], -1), self.module)
+        b = invariants(mixed.reshape(mixed.shape[0], -1), self.config)
         return b.reshape(n_invariants(self.config), n, -1).transpose(0, 1).reshape(n, -1)
 
     def atomic(self, a: torch.Tensor, p: torch.Tensor, z: int) -> torch.Tensor:
         """Energies of atoms of species z."""
         x = (self.invariants(a, z) - self.mean[z]) / self.scale[z]
         h = _phi(torch.addmm(self.b1[z], x, self.w1[z]))
-        h = _phi(torch.addmm(self.b2[z], h, self.w2[z]))
-        return self.e0[z] + p @ self.pair[z] + x @ self.linear[z] + h @ self.w3[z]
+        return self.e0[z] + p @ self.pair[z] + x @ self.linear[z] + h @ self.w2[z]
 
     def energies(self, a: torch.Tensor, p: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
         """Energies of all atoms (n,)."""
         if self.config.n_species == 1:
             return self.atomic(a, p, 0)
-        total = torch.zeros(p.shape[0], dtype=p.dtype)
+        total = p.new_zeros(p.shape[0])
         for z in range(self.config.n_species):
             index = torch.nonzero(species == z)[:, 0]
             if index.numel():
@@ -87,10 +84,10 @@ class Network(nn.Module):
         """Energies (n_frames,), forces (n, 3) and virials ∂E/∂strain (n_frames, 3, 3)."""
         a = torch.cat([s.a for s in samples], dim=1).requires_grad_()
         p = torch.cat([s.p for s in samples]).requires_grad_()
-        species = torch.from_numpy(np.concatenate([s.structure.species for s in samples]))
-        frame = torch.from_numpy(np.repeat(np.arange(len(samples)), [s.structure.n_atoms for s in samples]))
+        species = beside(np.concatenate([s.structure.species for s in samples]), a)
+        frame = beside(np.repeat(np.arange(len(samples)), [s.structure.n_atoms for s in samples]), a)
         atoms = self.energies(a, p, species)
-        energies = torch.zeros(len(samples), dtype=torch.float64).index_add(0, frame, atoms)
+        energies = a.new_zeros(len(samples)).index_add(0, frame, atoms)
         da, dp = torch.autograd.grad(atoms.sum(), (a, p), create_graph=True)
         gradient, virials = Mechanics.apply(da, dp, [s.structure for s in samples], self.config)
         return energies, -gradient, virials

@@ -33,7 +33,7 @@ def weight_shapes(config: PotentialConfig) -> dict[str, tuple[int, ...]]:
     }
     if config.readout == "neural":
         h = config.n_hidden
-        shapes |= {"w1": (s, n_b, h), "b1": (s, h), "w2": (s, h, h), "b2": (s, h), "w3": (s, h)}
+        shapes |= {"w1": (s, n_b, h), "b1": (s, h), "w2": (s, h)}
     if config.readout == "kernel":
         d, m = config.n_components, config.n_points
         shapes |= {"mean": (s, n_b), "q": (s, n_b, d), "points": (s, m, d), "alpha": (s, m)}

@@ -184,9 +184,9 @@ def _readout(c: PotentialConfig, w: Weights, hidden: int, precision: str) -> tup
         arrays += [w[name] for name in ("mean", "q", "points", "alpha")]
     if c.readout == "neural":
         none, more = (0, 0), (0, hidden - c.n_hidden)
-        b1, b2, w3 = (np.pad(w[name], (none, none, more)) for name in ("b1", "b2", "w3"))
-        w1, w2 = np.pad(w["w1"], (none, none, none, more)), np.pad(w["w2"], (none, none, more, more))
-        arrays += [w1.swapaxes(2, 3).reshape(*b1.shape[:2], -1), b1, w2, w2.swapaxes(2, 3), b2, w3]
+        b1, w2 = (np.pad(w[name], (none, none, more)) for name in ("b1", "w2"))
+        w1 = np.pad(w["w1"], (none, none, none, more)).swapaxes(2, 3)
+        arrays += [w1.reshape(*b1.shape[:2], -1), b1, w2]
     return tuple(_cast(array, precision) for array in arrays)
 
 

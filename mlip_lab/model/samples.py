@@ -41,19 +41,19 @@ class Sample:
         return tensors + sum(x.nbytes for x in (s.species, s.first, s.neighbor, s.vectors, s.forces, s.virial))
 
 
-def sample(structure: Structure, config: PotentialConfig) -> Sample:
-    """Compute the densities of a structure."""
+def sample(structure: Structure, config: PotentialConfig, device: str = "cpu") -> Sample:
+    """Compute the densities of a structure, and put them on a torch device."""
     s, frame, nan = structure, structure.frame, np.nan
     a, p = project(structure, config)
     stress = frame.stress if frame.volume > 0.0 else None
-    return Sample(
-        structure,
-        torch.from_numpy(np.ascontiguousarray(a.transpose(1, 0, 2))),
-        torch.from_numpy(p),
-        torch.tensor(nan if frame.energy is None else frame.energy - s.energy, dtype=torch.float64),
-        torch.from_numpy(np.full((s.n_atoms, 3), nan) if frame.forces is None else frame.forces - s.forces),
-        torch.from_numpy(np.full((3, 3), nan) if stress is None else frame.volume * stress - s.virial),
+    arrays = (
+        np.ascontiguousarray(a.transpose(1, 0, 2)),
+        p,
+        np.array(nan if frame.energy is None else frame.energy - s.energy),
+        np.full((s.n_atoms, 3), nan) if frame.forces is None else frame.forces - s.forces,
+        np.full((3, 3), nan) if stress is None else frame.volume * stress - s.virial,
     )
+    return Sample(structure, *(torch.from_numpy(array).to(device) for array in arrays))
 
 
 class Samples:
@@ -63,11 +63,14 @@ class Samples:
         frames: Labelled frames.
         config: Of the potential.
         streamed: Whether a sample is computed each time it is asked for: slower, and no memory is needed.
+        device: Of torch, where the densities are kept.
     """
 
-    def __init__(self, frames: Sequence[Frame], config: PotentialConfig, *, streamed: bool = False) -> None:
+    def __init__(
+        self, frames: Sequence[Frame], config: PotentialConfig, *, streamed: bool = False, device: str = "cpu"
+    ) -> None:
         """Compute nothing yet."""
-        self.frames, self.config, self.streamed = frames, config, streamed
+        self.frames, self.config, self.streamed, self.device = frames, config, streamed, device
         self.kept: dict[int, Sample] = {}
 
     def __len__(self) -> int:
@@ -78,7 +81,7 @@ class Samples:
         """The sample of one frame."""
         if index in self.kept:
             return self.kept[index]
-        made = sample(prepare(self.frames[index], self.config), self.config)
+        made = sample(prepare(self.frames[index], self.config), self.config, self.device)
         if not self.streamed:
             self.kept[index] = made
         return made

@@ -30,7 +30,9 @@ from mlip_lab.model.running import Evaluation, Weights, joined
 
 Floats = NDArray[np.float64]
 Tensors = Mapping[str, torch.Tensor]
-ATOMS = 2048  # in a block; about 100 kB each
+# Atoms in a block, about 100 kB each: as many as a cache likes, and on a GPU enough to hide the launch of its kernels.
+ATOMS = 2048
+ATOMS_ON_GPU = 32768
 
 
 @lru_cache
@@ -107,9 +109,8 @@ def readout(b: torch.Tensor, w: Tensors, z: int) -> torch.Tensor:
         u, points = (b - w["mean"][z]) @ w["q"][z], w["points"][z]
         square = (u * u).sum(1, keepdim=True) + (points * points).sum(1) - 2.0 * u @ points.T
         energy = energy + (1.0 / (1.0 + 0.5 * square)) ** 2 @ w["alpha"][z]
-    if "w3" in w:
-        hidden = activation(b @ w["w1"][z] + w["b1"][z])
-        energy = energy + activation(hidden @ w["w2"][z] + w["b2"][z]) @ w["w3"][z]
+    if "w2" in w:
+        energy = energy + activation(b @ w["w1"][z] + w["b1"][z]) @ w["w2"][z]
     return energy
 
 
@@ -171,7 +172,8 @@ class OnDevice:
             np.concatenate([array, np.zeros_like(array, shape=(1, *array.shape[1:]))]) for array in (neighbor, shift)
         ]
         given = Pairs(*(self.put(array) for array in (species, positions, cell, first.astype(np.int64), *more)))
-        blocks = list(blocks_of(species, np.diff(first), self.config.n_species))
+        atoms = ATOMS if self.device.type == "cpu" else ATOMS_ON_GPU
+        blocks = list(blocks_of(species, np.diff(first), self.config.n_species, atoms))
         energies, forces, virials, closest = self.sums(given, blocks)
         return joined(energies.cpu().numpy(), forces.cpu().numpy(), virials.cpu().numpy(), float(closest))
 
@@ -260,14 +262,27 @@ class OnDevice:
 
 
 def blocks_of(
-    species: NDArray[np.int64], counts: NDArray[np.int64], n_species: int
+    species: NDArray[np.int64], counts: NDArray[np.int64], n_species: int, atoms: int
 ) -> Iterator[tuple[int, NDArray[np.int64], int]]:
-    """Atoms of one species, some at a time, with the most neighbours that one of them has: (species, atoms, most)."""
+    """Atoms of one species, so many at a time, with the most neighbours that one has: (species, atoms, most)."""
     for z in range(n_species):
-        atoms = np.flatnonzero(species == z)
-        for begin in range(0, atoms.size, ATOMS):
-            chosen = atoms[begin : begin + ATOMS]
+        mine = np.flatnonzero(species == z)
+        for begin in range(0, mine.size, atoms):
+            chosen = mine[begin : begin + atoms]
             yield z, chosen, max(1, int(counts[chosen].max()))
+
+
+def usable_device(name: str) -> torch.device:
+    """The torch device of that name; InputError if torch has no such device, or it cannot hold float64."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        why = str(error).splitlines()[0]
+        raise InputError(
+            f"device: expected one that torch can use here, as cpu or cuda; got {name!r} ({why})."
+        ) from error
+    return device
 
 
 def on_device(config: PotentialConfig, members: Sequence[Weights], device: str, precision: str) -> OnDevice:
@@ -283,14 +298,7 @@ def on_device(config: PotentialConfig, members: Sequence[Weights], device: str, 
         InputError: If torch has no such device, or it cannot hold float64.
     """
     one_of("precision", precision, ("float64", "float32"))
-    try:
-        place = torch.device(device)
-        torch.zeros(1, dtype=torch.float64, device=place)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        why = str(error).splitlines()[0]
-        raise InputError(
-            f"device: expected one that torch can use here, as cpu or cuda; got {device!r} ({why})."
-        ) from error
+    place = usable_device(device)
     dtype = torch.float64 if precision == "float64" else torch.float32
     kept = [{name: torch.tensor(array, dtype=dtype, device=place) for name, array in w.items()} for w in members]
     for tensors, w in zip(kept, members, strict=True):

@@ -35,7 +35,7 @@ def _maker(capability: Capability) -> Callable[..., Panel]:
     panel.__doc__ = f"""A panel: {capability.meaning}
 
     Args:
-        atoms: An ase.Atoms, or a shelf of structures and potentials to choose from.
+        atoms: An ase.Atoms, or a shelf of structures and potentials to choose from; a calculator alone may stand here.
         calculator: Any ASE calculator.
         **values: Inputs to begin with, by the names of the function's parameters.
     """

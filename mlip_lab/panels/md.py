@@ -12,39 +12,21 @@ from ase.io.extxyz import write_xyz
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mlip_lab.dynamics.md import MDResult, md
+from mlip_lab.dynamics.md import ISOBARIC, MDResult, md
+from mlip_lab.dynamics.statistics import mean as mean_of
 from mlip_lab.panels.base.capability import Capability
 from mlip_lab.panels.base.record import Number, Verdict
 from mlip_lab.plots import md as pictures
-from mlip_lab.plots.style import rounded
 
-STEADY = 1e-3  # eV/atom/ns: a µeV per atom and ps
 FEW = 40  # steps before an error can be estimated
 
 
-def _drift(run: MDResult) -> Verdict | None:
-    if len(run.times) < FEW:
-        return None
-    slope = run.energy_drift()
-    words = f"{rounded(slope.value, slope.error)} eV/atom/ns"
-    if abs(slope.value) + 2 * slope.error < STEADY:
-        return Verdict("good", "The conserved energy does not drift: forces and time step fit together.", words)
-    if abs(slope.value) - 2 * slope.error > STEADY:
-        return Verdict(
-            "warning", "The conserved energy drifts. Take a smaller time step, or check the potential.", words
-        )
-    return Verdict("warning", "Too short to tell whether the conserved energy drifts. Run longer.", words)
-
-
 def _verdicts(run: MDResult) -> list[Verdict]:
-    found = [drift] if (drift := _drift(run)) else []
+    """The certificate in one line, and what stands behind it."""
     if len(run.times) < FEW:
-        found.append(Verdict("warning", f"{len(run.times) - 1} steps are too few for an error estimate."))
-    if run.heat.any() and len(run.times) >= FEW:
-        mean = run.mean_temperature(0.2)
-        words = f"mean over the last four fifths: {rounded(mean.value, mean.error)} K"
-        found.append(Verdict("good", "Coupled to a bath: the temperature should fluctuate about the bath's.", words))
-    return found
+        return [Verdict("warning", f"{len(run.times) - 1} steps are too few for an error estimate.")]
+    found = run.certificate()
+    return [Verdict(found.level, found.line, str(found))]
 
 
 def _numbers(run: MDResult) -> list[Number]:
@@ -58,7 +40,16 @@ def _numbers(run: MDResult) -> list[Number]:
         Number("mean temperature", mean.value, "K", mean.error),
         Number("mean potential energy", float(potential.mean()), "eV/atom"),
         Number("drift of conserved energy", slope.value, "eV/atom/ns", slope.error),
+        Number("independent samples", run.certificate().equilibration.samples),
+        *_volume(run),
     ]
+
+
+def _volume(run: MDResult) -> list[Number]:
+    if run.volume is None:
+        return []
+    volume = mean_of(run.volume / len(run.atoms))
+    return [Number("mean volume", volume.value, "Å³/atom", volume.error)]
 
 
 def _live(live: Mapping[str, Any]) -> Figure | None:
@@ -69,6 +60,7 @@ def _live(live: Mapping[str, Any]) -> Figure | None:
 def _data(run: MDResult) -> dict[str, Any]:
     return {
         "times_fs": run.times.tolist(),
+        "volume_ang3": None if run.volume is None else run.volume.tolist(),
         "temperature_k": run.temperature.tolist(),
         "potential_energy_ev": run.potential_energy.tolist(),
         "kinetic_energy_ev": run.kinetic_energy.tolist(),
@@ -78,8 +70,9 @@ def _data(run: MDResult) -> dict[str, Any]:
 
 def _trajectory(run: MDResult) -> dict[str, bytes]:
     frames = []
-    for time, positions in zip(run.sample_times, run.positions, strict=True):
-        frame = Atoms(numbers=run.atoms.numbers, positions=positions, cell=run.atoms.cell, pbc=run.atoms.pbc)
+    cells = [run.atoms.cell] * len(run.positions) if run.cells is None else run.cells
+    for time, positions, cell in zip(run.sample_times, run.positions, cells, strict=True):
+        frame = Atoms(numbers=run.atoms.numbers, positions=positions, cell=cell, pbc=run.atoms.pbc)
         frame.info["time_fs"] = float(time)
         frames.append(frame)
     text = io.StringIO()
@@ -92,17 +85,23 @@ def _frames(run: MDResult) -> tuple[Atoms, NDArray[Any]]:
 
 
 def _shown(values: Mapping[str, Any]) -> list[str]:
-    bath = ("temperature", "friction") if values["ensemble"] == "langevin" else ()
+    ensemble = values["ensemble"]
+    bath: tuple[str, ...] = () if ensemble == "nve" else ("temperature", "final_temperature")
+    bath += ("friction",) if ensemble in ("langevin", "obabo") else ()
+    bath += ("bath_time",) if ensemble in ("bussi", "nose-hoover", *ISOBARIC) else ()
+    bath += ("pressure", "compressibility", "barostat_time") if ensemble in ISOBARIC else ()
     always = ("atoms", "calculator", "steps", "time_step", "ensemble", "initial_temperature", "sample_every", "seed")
-    return [*always, *bath, "exact_temperature", "fix_center_of_mass", "trajectory"]
+    return [*always, *bath, "exact_temperature", "fix_center_of_mass", "stability", "trajectory"]
 
 
 def _needs(values: Mapping[str, Any]) -> str:
     atoms = values["atoms"]
-    if values["ensemble"] == "langevin" and values["temperature"] is None:
+    if values["ensemble"] != "nve" and values["temperature"] is None:
         return "Give the temperature of the bath in K."
     if values["ensemble"] == "nve" and values["initial_temperature"] is None and not atoms.has("momenta"):
         return "The atoms are at rest: give an initial temperature in K."
+    if values["ensemble"] in ISOBARIC and not atoms.pbc.all():
+        return "Constant pressure needs a cell periodic in three directions. Choose another structure or ensemble."
     path = values["trajectory"]
     if path is not None and Path(path).exists():
         return f"The file {path} exists and is not overwritten. Choose another name."
@@ -117,10 +116,15 @@ def _resume(partial: MDResult, arguments: Mapping[str, Any], progress: Callable[
     total, every, path = arguments["steps"], arguments["sample_every"], arguments["trajectory"]
     run = partial
     while (done := len(run.times) - 1) < total:
-        left = {**arguments, "atoms": run.atoms, "initial_temperature": None}
+        left = {**arguments, "atoms": run.atoms, "initial_temperature": None, "stability": "ignore"}
         ahead = min(-done % every or total, total - done)
         left |= {"steps": ahead, "sample_every": min(every, ahead) if done % every else every}
         left["trajectory"] = None if path is None else _next(Path(path))
+        if (last := arguments.get("final_temperature")) is not None:  # each part has its piece of the way
+            first = arguments["temperature"]
+            left["temperature"], left["final_temperature"] = (
+                first + (last - first) * at / total for at in (done, done + ahead)
+            )
 
         def report(more: int, _: int, /, *, run: MDResult = run, done: int = done, **live: Any) -> None:
             so_far = live["so_far"]
@@ -148,7 +152,9 @@ MD = Capability(
         "$$m_i\\ddot{\\mathbf r}_i=-\\frac{\\partial E}{\\partial\\mathbf r_i}$$ "
         "Velocity Verlet keeps the total energy of an isolated system up to small fluctuations (nve). "
         "Langevin dynamics adds friction $\\gamma$ and noise of a heat bath at $T$, integrated as BAOAB "
-        "(Leimkuhler and Matthews, <a href='https://doi.org/10.1093/amrx/abs010'>10.1093/amrx/abs010</a>). "
+        "(Leimkuhler and Matthews, <a href='https://doi.org/10.1093/amrx/abs010'>10.1093/amrx/abs010</a>) or OBABO; "
+        "the baths of Bussi and of Nosé and Hoover act on all velocities together. Npt moves the cell as well, "
+        "npt-flexible also its shape. "
         "In a crystal that starts at rest in its minimum, half of the first kinetic energy turns into potential energy."
     ),
     picture=pictures.overview,
@@ -162,6 +168,24 @@ MD = Capability(
     shown=_shown,
     resume=_resume,
     defaults={"steps": 2000, "initial_temperature": 600.0, "temperature": 300.0},
-    labels={"atoms": "Structure", "calculator": "Potential", "trajectory": "Trajectory file"},
-    advanced=("sample_every", "seed", "exact_temperature", "fix_center_of_mass", "trajectory"),
+    labels={
+        "atoms": "Structure",
+        "calculator": "Potential",
+        "trajectory": "Trajectory file",
+        "stability": "An unstable time step",
+        "bath_time": "Time of the bath",
+        "barostat_time": "Time of the barostat",
+    },
+    left_out=("checkpoint",),
+    advanced=(
+        "sample_every",
+        "seed",
+        "exact_temperature",
+        "fix_center_of_mass",
+        "final_temperature",
+        "compressibility",
+        "barostat_time",
+        "stability",
+        "trajectory",
+    ),
 )

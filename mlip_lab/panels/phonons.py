@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mlip_lab.panels.base.capability import Capability, needs_crystal
+from mlip_lab.panels.base.capability import Capability, Frames, needs_crystal
 from mlip_lab.panels.base.record import Number, Verdict
 from mlip_lab.plots import phonons as pictures
 from mlip_lab.properties.phonons import PhononResult, phonons
+from mlip_lab.workflows.phonon_reference import reference_frequencies
 
 SUM_RULE = 1e-3  # eV/Å²: one in ten thousand of the force constant of a bond
 LARGE_ENOUGH = 0.3  # THz; a supercell one repeat smaller errs by more than this one does
@@ -51,8 +53,15 @@ def _point(q: NDArray[Any]) -> str:
     return f"q = ({', '.join(f'{part:.3g}' for part in q)}) in reciprocal vectors of the primitive cell"
 
 
+def _picture(result: PhononResult) -> Figure:
+    return pictures.phonons(result, reference=reference_frequencies(result))
+
+
 def _numbers(result: PhononResult) -> list[Number]:
     found = [Number("highest frequency", float(result.frequencies.max()), "THz")]
+    if (dft := reference_frequencies(result)) is not None:
+        off = pictures.distance(result.frequencies, dft)
+        found.append(Number("distance from DFT (PBE) along the path, RMS", off, "THz"))
     speeds = np.linalg.norm(result.velocities[1, :3], axis=1)  # beside Γ, the first point of every path
     found += [Number(f"speed of sound {n}, first direction", float(v), "km/s") for n, v in enumerate(speeds, 1)]
     known = result.vibrations
@@ -100,6 +109,19 @@ def _frames(result: PhononResult) -> tuple[Atoms, NDArray[Any]]:
     return film[0], np.array([frame.positions for frame in film])
 
 
+def _picked(result: PhononResult, figure: Figure, x: float, y: float) -> tuple[Frames, str] | None:
+    """The mode of the band that was clicked on."""
+    found = pictures.band_at(result, figure, x, y)
+    if found is None:
+        return None
+    point, band = found
+    q, frequency = result.path.qpoints[point], result.frequencies[point, band]
+    film = result.mode(q, band)
+    swing = f"{frequency:.2f} THz" if frequency >= 0 else f"{-frequency:.2f}i THz"
+    words = f"Mode {band + 1} of {result.frequencies.shape[1]}, {swing}, at {_point(q)}, moves in the Lab's viewer."
+    return (film[0], np.array([frame.positions for frame in film])), words
+
+
 PHONONS = Capability(
     function=phonons,
     title="Phonons",
@@ -114,11 +136,13 @@ PHONONS = Capability(
         "<a href='https://doi.org/10.7566/JPSJ.92.012001'>10.7566/JPSJ.92.012001</a>), the path by seekpath (Hinuma "
         "and others, <a href='https://doi.org/10.1016/j.commatsci.2016.10.015'>10.1016/j.commatsci.2016.10.015</a>)."
     ),
-    picture=pictures.phonons,
+    picture=_picture,
     verdicts=_verdicts,
     numbers=_numbers,
     data=_data,
     frames=_frames,
+    picked=_picked,
+    invites="Click on a band to see its mode move in the Lab's viewer.",
     needs=needs_crystal,
     unit="displaced supercells",
     starts_over=True,

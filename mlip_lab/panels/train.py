@@ -158,6 +158,6 @@ TRAIN = Capability(
     starts_over=_exact,
     defaults={"data": "si", "preset": "small"},
     labels=LABELS,
-    advanced=("test", "members", "streamed", "seed"),
-    left_out=("out",),
+    advanced=("test", "body_order", "members", "streamed", "seed"),
+    left_out=("device", "out"),
 )

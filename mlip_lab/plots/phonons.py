@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,37 +19,59 @@ TOLERANCE = 0.05  # THz; a supercell within it is large enough for a picture
 ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 4}
 
 
-def phonons(
-    result: PhononResult, *, reference: Mapping[str, Sequence[float]] | None = None, name: str = "DFT"
-) -> Figure:
+def phonons(result: PhononResult, *, reference: Floats | None = None, name: str = "DFT") -> Figure:
     """Frequencies along the path beside the density of states.
 
     Args:
         result: From `properties.phonons`.
-        reference: Frequencies in THz at named points, as {"X": [4.5, 12.0]}.
+        reference: Other frequencies on the same path in THz, (n_points, 3 n_atoms), as from
+            `workflows.phonon_reference`.
         name: What to call the reference.
     """
     figure, axes = new_figure(1, 2, size=(8.0, 3.8), sharey=True, gridspec_kw={"width_ratios": (3.2, 1)})
     bands, states = axes[0]
     _bands(bands, result.path, result.frequencies, OURS, "this potential")
-    marks = [
-        (place, value)
-        for label, place in result.path.labels
-        for value in next((v for key, v in (reference or {}).items() if key in label.split("|")), ())
-    ]
-    if marks:
-        style: dict[str, Any] = {"ls": "", "marker": "o", "mfc": "white", "mec": REFERENCE, "mew": 1.3, "zorder": 3}
-        bands.plot(*np.array(marks).T, label=name, clip_on=False, **style)
+    if reference is not None:
+        _bands(bands, result.path, reference, REFERENCE, name, lw=1.0, ls="--")
+        bands.set_ylim(top=1.05 * max(result.frequencies.max(), reference.max()))
         legend(bands, **ABOVE)
     states.plot(result.dos, result.dos_frequencies, color=OURS, lw=1.2)
     states.fill_betweenx(result.dos_frequencies, result.dos, color=OURS, alpha=BAND, lw=0)
     states.set_xlabel("states (1/THz)")
     states.set_xlim(left=0)
     top = f"Frequencies reach {result.frequencies.max():.2f} THz"
+    if reference is not None:
+        top += f", {distance(result.frequencies, reference):.2f} THz from {name} along the path (RMS)"
     if not result.imaginary:
         return describe(figure, f"{top}; none is imaginary.")
     worst = result.imaginary[0]
     return describe(figure, f"{top}; the most imaginary one is {-worst.frequency:.2f}i THz at {worst.name}.")
+
+
+def distance(frequencies: Floats, reference: Floats) -> float:
+    """Root mean square difference of frequencies on one path, THz."""
+    return float(np.sqrt(np.mean((frequencies - reference) ** 2)))
+
+
+def band_at(result: PhononResult, figure: Figure, x: float, y: float) -> tuple[int, int] | None:
+    """Number of the path's point and of the band that lie nearest to a place in the picture that `phonons` made.
+
+    Args:
+        result: That the picture is of.
+        figure: The picture, after it was drawn.
+        x: From 0 to 1 from its left.
+        y: From 0 to 1 from its bottom.
+
+    Returns:
+        (point, band); None beside the bands' axes.
+    """
+    bands = figure.axes[0]
+    place = figure.transFigure.transform((x, y))
+    if not bands.bbox.contains(*place):
+        return None
+    distance, frequency = bands.transData.inverted().transform(place)
+    point = int(np.argmin(abs(result.path.distances - distance)))
+    return point, int(np.argmin(abs(result.frequencies[point] - frequency)))
 
 
 def thermal(result: PhononResult) -> Figure:
@@ -102,9 +123,11 @@ def supercell_convergence(result: SupercellConvergence) -> Figure:
     return describe(figure, f"Distance of the frequencies from those of the largest supercell: {words}.")
 
 
-def _bands(ax: Axes, path: BandPath, frequencies: Floats, color: str, label: str, lw: float = 1.3) -> None:
+def _bands(
+    ax: Axes, path: BandPath, frequencies: Floats, color: str, label: str, lw: float = 1.3, ls: str = "-"
+) -> None:
     for number, segment in enumerate(path.segments):
-        lines = ax.plot(path.distances[segment], frequencies[segment], color=color, lw=lw)
+        lines = ax.plot(path.distances[segment], frequencies[segment], color=color, lw=lw, ls=ls)
         if number == 0:
             lines[0].set_label(label)
     for _, place in path.labels:

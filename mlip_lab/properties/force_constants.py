@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from phonopy import Phonopy
-from phonopy.structure.atoms import PhonopyAtoms
 
 from mlip_lab.core.errors import CalculationError
 from mlip_lab.core.progress import Progress
 from mlip_lab.properties.attach import attached
 from mlip_lab.properties.fan_out import fan_out
+from mlip_lab.properties.symmetry import primitive
 
 Floats = NDArray[np.float64]
 Repeats = tuple[int, int, int]
@@ -97,6 +96,26 @@ def restored(cell: Atoms, repeats: Repeats, force_constants: Floats) -> Waves:
     return made
 
 
+def from_forces(supercell: Atoms, moved: int, displacement: Floats, forces: Floats) -> Waves:
+    """Force constants from the forces on one supercell in which one atom was moved, the acoustic sum rule enforced.
+
+    Its symmetry makes all others from them. Points in reciprocal space are in units of `primitive(supercell)`.
+
+    Args:
+        supercell: Before the atom was moved.
+        moved: Which atom.
+        displacement: Å, (3,).
+        forces: eV/Å, (n, 3).
+    """
+    to_primitive = np.linalg.solve(supercell.cell.array.T, primitive(supercell).cell.array.T)
+    made = _phonopy(supercell, (1, 1, 1), to_primitive)
+    first = {"number": moved, "displacement": list(displacement), "forces": forces}
+    made.dataset = {"natom": len(supercell), "first_atoms": [first]}
+    made.produce_force_constants(show_drift=False)
+    made.symmetrize_force_constants(show_drift=False)
+    return made
+
+
 def sum_rule(waves: Waves) -> float:
     """Largest element of Σ_j Φ_ij in eV/Å² as the forces gave it, before it was enforced."""
     drifts = []
@@ -125,7 +144,10 @@ def mesh_states(waves: Waves, length: float) -> MeshStates:
     )
 
 
-def _phonopy(cell: Atoms, repeats: Repeats) -> Waves:
+def _phonopy(cell: Atoms, repeats: Repeats, to_primitive: Floats | None = None) -> Waves:
+    from phonopy import Phonopy  # late: a Lab opens without it
+    from phonopy.structure.atoms import PhonopyAtoms
+
     unit = PhonopyAtoms(
         symbols=cell.get_chemical_symbols(),
         cell=cell.cell.array,
@@ -133,10 +155,10 @@ def _phonopy(cell: Atoms, repeats: Repeats) -> Waves:
         masses=cell.get_masses(),
         magnetic_moments=cell.get_initial_magnetic_moments() if cell.has("initial_magmoms") else None,
     )
-    return Phonopy(unit, np.diag(repeats), primitive_matrix=np.eye(3))
+    return Phonopy(unit, np.diag(repeats), primitive_matrix=np.eye(3) if to_primitive is None else to_primitive)
 
 
-def _atoms(made: PhonopyAtoms) -> Atoms:
+def _atoms(made: Any) -> Atoms:
     atoms = Atoms(made.symbols, cell=made.cell, scaled_positions=made.scaled_positions, pbc=True, masses=made.masses)
     if made.magnetic_moments is not None:
         atoms.set_initial_magnetic_moments(made.magnetic_moments)

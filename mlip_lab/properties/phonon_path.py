@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import seekpath
 from ase import Atoms
 from numpy.typing import NDArray
 
@@ -51,6 +50,8 @@ def band_path(atoms: Atoms, spacing: float = SPACING) -> BandPath:
         spacing: 1/Å between neighbouring points.
     """
     cell = (atoms.cell.array, atoms.get_scaled_positions(), kinds_of(atoms))
+    import seekpath  # late: a Lab opens without it
+
     found = seekpath.get_path_orig_cell(cell, symprec=SYMMETRY_TOLERANCE)
     points = {_label(name): np.array(place, dtype=np.float64) for name, place in found["point_coords"].items()}
     reciprocal = 2 * np.pi * atoms.cell.reciprocal().array

@@ -17,16 +17,16 @@ class Predicted(Protocol):
     """A labelled frame with what a potential says about it: energy (eV), forces (eV/Å), stress (eV/Å³)."""
 
     @property
-    def frame(self) -> Frame: ...  # noqa: D102
+    def frame(self) -> Frame: ...  # noqa: D102 - the class says it
 
     @property
-    def energy(self) -> float: ...  # noqa: D102
+    def energy(self) -> float: ...  # noqa: D102 - the class says it
 
     @property
-    def forces(self) -> NDArray[np.float64]: ...  # noqa: D102
+    def forces(self) -> NDArray[np.float64]: ...  # noqa: D102 - the class says it
 
     @property
-    def stress(self) -> NDArray[np.float64] | None: ...  # noqa: D102
+    def stress(self) -> NDArray[np.float64] | None: ...  # noqa: D102 - the class says it
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from mlip_lab.data.reader import Dataset
 from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.config import preset as preset_config
 from mlip_lab.model.features import equations, smooth_mixing
-from mlip_lab.model.linear import ENERGY_WEIGHT, Normal, Rows, reference_energies
+from mlip_lab.model.linear import ENERGY, FORCE, Normal, Rows, frame_weights, reference_energies
 from mlip_lab.model.structures import complete, prepare
 from mlip_lab.workflows.train import Preset
 
@@ -110,9 +110,10 @@ def _rows(
     """The equations of every frame, without stresses that the data are not trusted with."""
     trusted, shear = data.report.hydrostatic_stress_trusted, data.report.shear_stress_trusted
     found = []
+    weights = frame_weights(data.frames)
     for index, frame in enumerate(data.frames):
         labelled = replace(frame, stress=None) if shear is False else frame
-        found.append(equations(prepare(labelled, config), config, mixing, trusted is not False))
+        found.append(equations(prepare(labelled, config), config, mixing, trusted is not False, weights[index]))
         progress(done + index + 1, work)
     return found
 
@@ -129,12 +130,14 @@ def _errors(
     offsets = reference_energies([frames[i] for i in chosen], config.numbers)
     above = [_above(offsets, config, frames[i], learned[i]) for i in chosen]
     normal = Normal(learned[0].x.shape[1])
-    normal.add(Rows(*(np.concatenate([getattr(rows, part) for rows in above]) for part in ("x", "y", "weight"))))
+    normal.add(
+        Rows(*(np.concatenate([getattr(rows, part) for rows in above]) for part in ("x", "y", "weight", "kind")))
+    )
     weights = normal.solve().weights
     above = [_above(offsets, config, frame, rows) for frame, rows in zip(test_frames, tested, strict=True)]
     residual = np.concatenate([rows.x @ weights - rows.y for rows in above])
-    kind = np.concatenate([rows.weight for rows in above])
-    energy, forces = (residual[kind == weight] for weight in (ENERGY_WEIGHT, 1.0))
+    kinds = np.concatenate([rows.kind for rows in above])
+    energy, forces = (residual[kinds == kind] for kind in (ENERGY, FORCE))
     return _rms(energy), _rms(forces)
 
 
@@ -143,7 +146,7 @@ def _above(offsets: Floats, config: PotentialConfig, frame: Frame, rows: Rows) -
     y = rows.y.copy()
     if frame.energy is not None:
         y[0] -= offsets[config.species_of(frame.numbers)].mean()
-    return Rows(rows.x, y, rows.weight)
+    return Rows(rows.x, y, rows.weight, rows.kind)
 
 
 def _rms(values: Floats) -> float:

@@ -32,6 +32,7 @@ Data = Annotated[str | Path | Atoms | Sequence[str | Path | Atoms] | Dataset, La
 Preset = Literal["small", "default", "large"]
 Members = Annotated[int, Quantity("", low=1, high=50, whole=True)]
 Readout = Literal["linear", "kernel", "neural"]
+BodyOrder = Annotated[int, Quantity("", low=2, high=5, whole=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +82,11 @@ def train(
     test: Data | None = None,
     preset: Preset = "default",
     readout: Readout | None = None,
+    body_order: BodyOrder | None = None,
     members: Members = 1,
     seed: Seed = 0,
     streamed: bool = False,
+    device: str = "cpu",
     out: str | Path | None = None,
     progress: Progress = silent,
 ) -> TrainingResult:
@@ -95,11 +98,14 @@ def train(
         test: The same, for measuring errors only. With a packaged set, None takes its test frames.
         preset: "small", "default" or "large".
         readout: "linear", "kernel" or "neural"; None takes the preset's.
+        body_order: Most atoms, 2 to 5, that one invariant of the surroundings joins; None takes the preset's. Order 5
+            costs half as much again in a force call or more, and pays where order decides, as in alloys.
         members: Potentials to train with different seeds; more than one make an ensemble.
         seed: Same seed, same machine: same weights.
         streamed: Whether densities are computed anew in every epoch instead of being kept, for sets that do not fit in
             memory: a neural fit keeps about 3 MB for every 1000 atoms of silicon, more with more elements. The weights
             are the same. The other readouts keep no densities.
+        device: Where torch trains a neural readout: "cpu", "cuda". The exact readouts are solved on the processor.
         out: Folder to save the potential to. Training that was interrupted there goes on where it was.
         progress: Called with the work done so far and the latest errors; may raise Cancelled.
 
@@ -113,13 +119,15 @@ def train(
     """
     started = time.perf_counter()
     config = preset_config(preset, readout)
+    if body_order is not None:
+        config = replace(config, body_order=body_order)
     folder = None if out is None else _writable(out)
     frames, held_out = _datasets(data, test)
     if held_out is not None and not set(held_out.elements) <= set(frames.elements):
         raise DataError(f"test: its elements {held_out.elements} are not all among those trained, {frames.elements}.")
     fitted, histories = [], []
     for member in range(members):
-        one, history = _fit(config, frames, seed + member, streamed, folder, member, members, progress)
+        one, history = _fit(config, frames, seed + member, streamed, device, folder, member, members, progress)
         fitted.append(one)
         histories.append(history)
     potential = fitted[0] if members == 1 else ensemble(fitted)
@@ -192,6 +200,7 @@ def _fit(
     data: Dataset,
     seed: int,
     streamed: bool,
+    device: str,
     folder: Path | None,
     member: int,
     members: int,
@@ -221,6 +230,7 @@ def _fit(
             seed=seed,
             trusted=trusted,
             streamed=streamed,
+            device=device,
             folder=place,
             identity=identity,
             progress=report,

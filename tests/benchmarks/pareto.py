@@ -45,7 +45,7 @@ def sweep() -> dict[str, PotentialConfig]:
         "n_channels": (8, 24, 32),
         "lmax": (2, 3),
         "body_order": (3,),
-        "n_hidden": (16, 64),
+        "n_hidden": (8, 32),
         "n_radial": (8, 12),
     }
     for name, values in changes.items():

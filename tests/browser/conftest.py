@@ -20,12 +20,27 @@ FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 numbers = count()
+again: list[pytest.TestReport] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
+            # A cell may not end for the page; the summary says what the kernel was doing meanwhile
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["No answer in"]))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.outcome == "rerun":
+        again.append(report)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was run again is not hidden."""
+    for report in again:
+        terminalreporter.section(f"{report.nodeid} was run again")
+        terminalreporter.line(report.longreprtext)
 
 
 @pytest.fixture(scope="module")

@@ -218,7 +218,7 @@ class Notebook(Screen):
 
     def _ready(self) -> None:
         kernel = f"{self._panel}?.sessionContext?.session?.kernel"
-        self.until(f"{self._panel}?.context?.isReady && {kernel}?.status === 'idle'", 90)
+        self._answered(f"{self._panel}?.context?.isReady && {kernel}?.status === 'idle'", 90)
         if not self.sidebar:
             self.page.evaluate("jupyterapp.shell.collapseLeft()")
 
@@ -240,7 +240,7 @@ class Notebook(Screen):
             "() => { window.ranAll = false;"
             " jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.ranAll = true; }); }"
         )
-        self.until("window.ranAll", timeout)
+        self._answered("window.ranAll", timeout)
         for index in range(self.page.evaluate(f"{self._panel}.content.widgets.length")):
             self._answer(index)
 
@@ -263,8 +263,24 @@ class Notebook(Screen):
     def run(self, code: str, timeout: float = 60) -> str:
         """Run code in a new cell at the end; gives its text once it has ended; an error fails the test."""
         index = self.start(code)
-        self.until(f"window.ran[{index}]", timeout)
+        self._answered(f"window.ran[{index}]", timeout)
         return self._answer(index)
+
+    def _answered(self, condition: str, timeout: float) -> None:
+        """Wait for what the kernel has to do with; otherwise say what the page and the kernel take it for."""
+        page = (
+            f"[{self._panel}?.content?.widgets?.map(cell => cell.model.executionState),"
+            f" {self._panel}?.sessionContext?.session?.kernel?.status,"
+            f" {self._panel}?.sessionContext?.session?.kernel?.connectionStatus]"
+        )
+        self.poll(
+            lambda: bool(self.page.evaluate(condition)),
+            timeout,
+            lambda: (
+                f"No answer in {timeout} s. Cells, kernel and connection for the page: {self.page.evaluate(page)}. "
+                f"Threads of the kernel:\n{self.server.stacks()}\n{self.server.said()}"
+            ),
+        )
 
     def _answer(self, index: int) -> str:
         outputs = self.page.evaluate(f"{self._panel}.content.widgets[{index}].model.outputs?.toJSON() ?? []")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,12 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+
+# Run by every kernel as it starts: on a signal it writes down where its threads are.
+STACKS = """
+import faulthandler, os, signal
+faulthandler.register(signal.SIGUSR1, file=open(f"{folder}/{{os.getpid()}}.stacks", "w"))
+"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,21 @@ class Server:
             path = self.settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values), encoding="utf-8")
+
+    def stacks(self) -> str:
+        """Where the threads of every kernel are."""
+        found = []
+        for process in self.process.children():
+            written = self.settings.parent / f"{process.pid}.stacks"
+            if written.exists():
+                process.send_signal(signal.SIGUSR1)
+                time.sleep(1)
+                found.append(written.read_text(encoding="utf-8"))
+        return "\n\n".join(found) or "No kernel has come so far as to say it."
+
+    def said(self) -> str:
+        """The end of what the server wrote."""
+        return (self.settings.parent / "server.log").read_text(encoding="utf-8", errors="replace")[-3000:]
 
     def end_kernels(self) -> None:
         """End every kernel, whatever it is doing."""
@@ -159,6 +181,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def jupyterlab(home: Path, folder: Path) -> Iterator[Server]:
     """JupyterLab on a folder."""
+    startup = home / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "stacks.py").write_text(STACKS.format(folder=home), encoding="utf-8")
     port = free_port()
     options = [
         "--no-browser",

@@ -97,7 +97,7 @@ def test_stop_takes_effect_within_a_second(notebook: Any, subshells: bool) -> No
     nb.click("Molecular dynamics")
     nb.set("Steps", "1000000")
     if subshells:
-        nb.start("import time; time.sleep(20)")
+        nb.start("import time; time.sleep(60)")
     nb.click("Run")
     nb.see(re.compile("After .* ps"), timeout=15)
     waited = {"MD": nb.seconds_until("Stop", "Stopped after")}
@@ -126,8 +126,9 @@ def test_without_subshells_stop_waits_for_the_cell_and_no_longer(notebook: Any) 
     nb.see("Continue picks up there", timeout=1.5)
 
 
-def test_a_reloaded_page_and_a_closed_notebook_have_the_picture(notebook: Any) -> None:
-    nb = notebook(LAB, height=1300, sidebar=False)
+@pytest.mark.parametrize("subshells", [True, False], ids=["subshells", "no-subshells"])
+def test_a_reloaded_page_and_a_closed_notebook_have_the_picture(notebook: Any, subshells: bool) -> None:
+    nb = notebook(LAB, subshells=subshells, height=1300, sidebar=False)
     nb.run_all()
     nb.run("_ = lab.panel('relax').run()", timeout=120)
     nb.save()

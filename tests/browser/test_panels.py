@@ -46,3 +46,39 @@ def test_md_by_clicks(notebook: Any, subshells: bool) -> None:
     # A stop makes a new list of neighbours, which changes the order of sums and so the last digits.
     assert abs(float(compared.split()[-1])) < 1e-6
     assert not nb.errors
+
+
+CRYSTALS = """
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from mlip_lab import panels
+atoms, calculator = bulk("Cu"), EMT()
+shown = [
+    panels.phonons(atoms, calculator, reach=6.0),
+    panels.elastic(atoms, calculator),
+    panels.surfaces(atoms, calculator, faces="100", slabs=3),
+]
+"""
+
+
+def test_properties_by_clicks_and_a_mode_by_a_click_on_its_band(notebook: Any) -> None:
+    nb = notebook(CRYSTALS, "shown[0]", "shown[1]", "shown[2]")
+    nb.run_all(timeout=150)
+    nb.widget("mlip-panel")
+    found = nb.page.locator(".mlip-panel")
+    assert found.count() == 3
+    for number in range(3):
+        panel = found.nth(number)
+        nb.click("Run", within=panel)
+        nb.see("Done.", timeout=120, within=panel)
+        code = nb.run(f"print(shown[{number}].model.code)")
+        same = f"print(shown[{number}].model.capability.numbers(result) == list(shown[{number}].model.numbers))"
+        assert nb.run(f"{code}\n{same}", timeout=120).split()[-1] == "True"
+    picture = found.nth(0).locator("img.mlip-picture")
+    box = picture.bounding_box()
+    picture.click(position={"x": 0.3 * box["width"], "y": 0.4 * box["height"]})
+    words = nb.see("moves in the Lab", within=found.nth(0))
+    nb.screenshot("phonon_mode_picked")
+    told = nb.run("frames = shown[0].model.frames; print(shown[0].model.picked); print(frames[1].shape[0])")
+    assert told.splitlines()[0] in words and told.split()[-1] == "24"
+    assert not nb.errors

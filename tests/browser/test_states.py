@@ -1,4 +1,4 @@
-"""Every state of the two panels as a person sees it: kept as pictures, for eyes; what can be checked is checked.
+"""Every state of panels as a person sees it: kept as pictures, for eyes; what can be checked is checked.
 
 Run with MLIP_LAB_ARTIFACTS=folder, where the pictures are to lie.
 """
@@ -103,4 +103,37 @@ def test_md(notebook: Any) -> None:
     nb.click("Run")
     nb.see("Details", timeout=60)
     nb.looks("md_failed", card)
+    assert not nb.errors
+
+
+HULL = "panel = panels.convex_hull(calculator=EMT(), symbols='Cu Pt', largest=2); panel"
+HOPS = """
+from ase.build import fcc100
+alloy = fcc100("Cu", (2, 2, 2), a=3.75, vacuum=5.0)
+alloy.symbols[:] = ["Cu", "Au", "Pd", "Cu", "Au", "Cu", "Pd", "Ni"]
+panel = panels.screening(alloy, EMT(), kind="adsorbate", adsorbate="Cu", count=8); panel
+"""
+
+
+@pytest.mark.parametrize(("name", "cell", "wrong"), [("hull", HULL, "Elements"), ("hops", HOPS, "Element that hops")])
+def test_many_calculations(notebook: Any, name: str, cell: str, wrong: str) -> None:
+    nb = notebook(SETUP, cell, height=2000, sidebar=False)
+    nb.run_all(timeout=120)
+    card = nb.widget("mlip-panel")
+
+    nb.looks(f"{name}_ready", card)
+    right = nb.field(wrong).input_value()
+    nb.set(wrong, "Xx")
+    nb.see(re.compile("chemical element|symbol of an element"))
+    nb.looks(f"{name}_disabled", card)
+    nb.set(wrong, right)
+    nb.click("Run")
+    nb.see(" left", timeout=60)
+    nb.screenshot(f"{name}_running", card)
+    nb.click("Stop")
+    nb.see("Continue picks up there")
+    nb.looks(f"{name}_stopped", card)
+    nb.click("Continue")
+    nb.see("Done.", timeout=180)
+    nb.looks(f"{name}_done", card)
     assert not nb.errors

@@ -29,7 +29,6 @@ def reference() -> dict:
     return json.loads((FOLDER / "reference.json").read_text())
 
 
-@pytest.mark.xfail(strict=True, reason="labels are still being computed; remove this mark with the last of them")
 def test_counts_and_kinds(sets: dict[str, list[Atoms]]) -> None:
     assert sum(map(len, sets.values())) >= 500
     for which, frames in enumerate(sets.values()):

@@ -13,6 +13,7 @@ import mlip_lab.data.si_frames as si_frames
 import mlip_lab.data.si_reference as si_reference
 from mlip_lab.core.errors import CalculationError
 from mlip_lab.data.qe import EspressoSettings, Labels
+from mlip_lab.properties.force_constants import frequencies_at, from_forces
 
 
 class StillingerWeber(EspressoSettings):
@@ -21,7 +22,7 @@ class StillingerWeber(EspressoSettings):
     calls = 0
 
     def provenance(self) -> dict[str, str | float]:
-        return {"code": "Stillinger-Weber"}
+        return {"code": "Stillinger-Weber"} | ({"symmetry": "symmetric"} if self.symmetry else {})
 
     def calculate(self, atoms: Atoms, scratch: Path, mesh: tuple[int, int, int] | None = None) -> Labels:
         type(self).calls += 1
@@ -90,6 +91,22 @@ def test_optical_mode_agrees_with_energies(book: si_reference.Book) -> None:
     frequency = np.sqrt(2.0 * spring / si_reference.ATOMIC_MASS) * si_reference.THZ
     # Central differences with 0.02 and 0.01 Å see different shares of the quartic term, about 1e-3.
     assert book.get("phonon_gamma_lto") == pytest.approx(frequency, rel=3e-3)
+
+
+def test_forces_for_the_dispersion_give_the_same_phonons(book: si_reference.Book) -> None:
+    """The 64-atom cell holds Γ and X, as the 16-atom cell does, and one displacement is enough."""
+    book.put("lattice_constant", 5.431, "Å", "given")
+    si_reference.phonons(book)
+    si_reference.dispersion(book)
+    content = json.loads(book.out.with_name("dispersion.json").read_text())
+    assert content["settings"]["symmetry"] and content["how"].endswith("k-mesh (3, 3, 3)")
+    supercell = Atoms(content["symbols"], content["positions_ang"], cell=content["cell_ang"], pbc=True)
+    forces, displacement = np.array(content["forces_ev_per_ang"]), np.array(content["displacement_ang"])
+    waves = from_forces(supercell, content["moved_atom"], displacement, forces)
+    gamma, x = frequencies_at(waves, np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.5]]))
+    assert gamma[3:] == pytest.approx([book.get("phonon_gamma_lto")] * 3, abs=2e-3)  # masses differ by 2e-5
+    wanted = [book.get(f"phonon_x_{name}") for name in ("ta", "ta", "la_lo", "la_lo", "to", "to")]
+    assert x == pytest.approx(wanted, abs=2e-3)
 
 
 def test_finished_calculations_are_not_repeated(book: si_reference.Book) -> None:

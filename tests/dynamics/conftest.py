@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +55,48 @@ def evaluate(theta, species, positions, cell, first, neighbor, shift, energies, 
                     virial[d, k] += 2.0 * slope * r[d] * r[k]
 """
 
+# The plain Lennard-Jones fluid in units of itself, cut at theta and with the usual mean field beyond the cut.
+FLUID = """
+import numpy as np
+from numba import njit
+from mlip_lab.kernels.neighbors import build_pairs
+
+
+@njit(cache=True, nogil=True)
+def evaluate(theta, species, positions, cell, first, neighbor, shift, energies, forces, virial):
+    cutoff = theta[0][0]
+    volume = abs(np.linalg.det(cell))
+    density = len(species) / volume
+    x = cutoff**-3
+    energies[:] = 8.0 / 3.0 * np.pi * density * (x**3 / 3.0 - x)
+    forces[:] = 0.0
+    virial[:] = 0.0
+    for d in range(3):
+        virial[d, d] = -volume * 16.0 / 3.0 * np.pi * density**2 * (2.0 / 3.0 * x**3 - x)
+    for i in range(len(species)):
+        for p in range(first[i], first[i + 1]):
+            j, s0, s1, s2 = neighbor[p], shift[p, 0], shift[p, 1], shift[p, 2]
+            r0 = positions[j, 0] - positions[i, 0] + s0 * cell[0, 0] + s1 * cell[1, 0] + s2 * cell[2, 0]
+            r1 = positions[j, 1] - positions[i, 1] + s0 * cell[0, 1] + s1 * cell[1, 1] + s2 * cell[2, 1]
+            r2 = positions[j, 2] - positions[i, 2] + s0 * cell[0, 2] + s1 * cell[1, 2] + s2 * cell[2, 2]
+            square = r0 * r0 + r1 * r1 + r2 * r2
+            if square >= cutoff * cutoff:
+                continue
+            y = square**-3
+            energies[i] += 2.0 * (y * y - y)
+            slope = -2.0 * (6.0 * y * y - 3.0 * y) / square
+            forces[i, 0] += 4.0 * slope * r0
+            forces[i, 1] += 4.0 * slope * r1
+            forces[i, 2] += 4.0 * slope * r2
+            virial[0, 0] += 2.0 * slope * r0 * r0
+            virial[1, 1] += 2.0 * slope * r1 * r1
+            virial[2, 2] += 2.0 * slope * r2 * r2
+            virial[0, 1] += 2.0 * slope * r0 * r1
+            virial[0, 2] += 2.0 * slope * r0 * r2
+            virial[1, 2] += 2.0 * slope * r1 * r2
+    virial[1, 0], virial[2, 0], virial[2, 1] = virial[0, 1], virial[0, 2], virial[1, 2]
+"""
+
 
 @dataclass(frozen=True)
 class Compiled:
@@ -68,7 +111,7 @@ class Compiled:
 class ToyCalculator(Calculator):
     """Drives the module's `evaluate` through ASE; `compiled` can be taken away."""
 
-    implemented_properties = ("energy", "forces")
+    implemented_properties = ("energy", "forces", "stress")
 
     def __init__(self, compiled: Compiled, fast: bool) -> None:
         super().__init__()
@@ -85,19 +128,38 @@ class ToyCalculator(Calculator):
         species = toy.species_of(atoms.numbers)
         toy.module.evaluate(toy.theta, species, positions, atoms.cell.array, *pairs, energies, forces, virial)
         self.results = {"energy": energies.sum(), "forces": forces}
+        if atoms.pbc.all():
+            self.results["stress"] = (virial / atoms.get_volume()).reshape(9)[[0, 4, 8, 5, 2, 1]]
+
+
+def generated(source: str, path: Path) -> ModuleType:
+    """A module with the loop of molecular dynamics around an `evaluate`; the file is written if it is not there."""
+    if not path.exists():
+        template = Path(mlip_lab.kernels.__file__).parent / "templates" / "md_chunk.py.txt"
+        path.write_text(source + template.read_text())
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # the cache of compiled code asks for it
+    spec.loader.exec_module(module)
+    return module
+
+
+def argon_from(path: Path) -> Compiled:
+    """The toy potential of argon, its module at `path`."""
+    cutoff = 6.0
+    return Compiled(generated(TOY, path), (np.array([0.0104, 3.4, cutoff]),), cutoff)
 
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    template = Path(mlip_lab.kernels.__file__).parent / "templates" / "md_chunk.py.txt"
-    path = tmp_path_factory.mktemp("generated") / "toy_potential.py"
-    path.write_text(TOY + template.read_text())
-    spec = importlib.util.spec_from_file_location("toy_potential", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    cutoff = 6.0
-    return Compiled(module, (np.array([0.0104, 3.4, cutoff]),), cutoff)  # argon
+    return argon_from(tmp_path_factory.mktemp("generated") / "toy_potential.py")
+
+
+@pytest.fixture(scope="session")
+def fluid(tmp_path_factory: pytest.TempPathFactory) -> ToyCalculator:
+    module = generated(FLUID, tmp_path_factory.mktemp("generated") / "toy_fluid.py")
+    return ToyCalculator(Compiled(module, (np.array([3.0]),), 3.0), fast=True)
 
 
 @pytest.fixture

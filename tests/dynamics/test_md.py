@@ -16,14 +16,18 @@ from ase.md.verlet import VelocityVerlet
 
 from mlip_lab.core.errors import CalculationError, Cancelled, InputError, MlipError
 from mlip_lab.core.units import BOLTZMANN, FEMTOSECOND
-from mlip_lab.dynamics import md as md_module
-from mlip_lab.dynamics.engines import CompiledEngine, Engine, PythonEngine, Scheme, make_engine
+from mlip_lab.dynamics import run as run_module
+from mlip_lab.dynamics.engines import CompiledEngine, Engine, Kept, PythonEngine, make_engine
 from mlip_lab.dynamics.md import md
 from mlip_lab.dynamics.momenta import draw_momenta
+from mlip_lab.kernels.integrators import BAOAB, CHAIN, OBABO, RESCALING, Scheme
 
 BATH: dict[str, Any] = {"ensemble": "langevin", "temperature": 60.0}
 START: dict[str, Any] = {"initial_temperature": 120.0}
-BOTH = pytest.mark.parametrize("ensemble", [START, BATH], ids=["nve", "langevin"])
+OTHERS: list[dict[str, Any]] = [{**BATH, "ensemble": name} for name in ("obabo", "bussi", "nose-hoover")]
+BOTH = pytest.mark.parametrize(
+    "ensemble", [START, BATH, *OTHERS], ids=["nve", "langevin", "obabo", "bussi", "nose-hoover"]
+)
 
 
 @BOTH
@@ -51,27 +55,33 @@ def test_constant_energy_follows_the_verlet_of_ase(argon: Atoms, slow: Any) -> N
     assert ours.total_energy[-1] == pytest.approx(argon.get_total_energy(), abs=1e-12)
 
 
-def engine_for(atoms: Atoms, calculator: Any, decay: float) -> Engine:
+def engine_for(atoms: Atoms, calculator: Any, decay: float, ensemble: int = BAOAB) -> Engine:
     inverse = 1.0 / atoms.get_masses()
     momenta = draw_momenta(inverse, 150.0, fix_center=True, exact=False, seed=1)
-    scheme = Scheme(4.0 * FEMTOSECOND, decay, BOLTZMANN * 100.0, True, 9)
+    scheme = Scheme(ensemble, 4.0 * FEMTOSECOND, decay, BOLTZMANN * 100.0, 0.0, 0, True, 9, 93, 100.0 * FEMTOSECOND)
     return make_engine(atoms, calculator, momenta, inverse, scheme, 0)
 
 
-@pytest.mark.parametrize("decay", [1.0, 0.97])
+@pytest.mark.parametrize(
+    ("ensemble", "decay"), [(BAOAB, 1.0), (BAOAB, 0.97), (OBABO, 0.98), (RESCALING, 0.97), (CHAIN, 1.0)]
+)
 @pytest.mark.parametrize("cuts", [(1, 299), (37, 100, 63, 100), (150, 150)])
-def test_chunks_do_not_show_in_any_bit(argon: Atoms, fast: Any, decay: float, cuts: tuple[int, ...]) -> None:
-    def run(cuts: tuple[int, ...]) -> tuple[Engine, Any]:
-        engine, out = engine_for(argon, fast, decay), np.zeros((4, sum(cuts)))
-        done = 0
+def test_chunks_do_not_show_in_any_bit(
+    argon: Atoms, fast: Any, ensemble: int, decay: float, cuts: tuple[int, ...]
+) -> None:
+    def run(cuts: tuple[int, ...]) -> tuple[Engine, Any, Any]:
+        engine, out = engine_for(argon, fast, decay, ensemble), np.zeros((4, sum(cuts)))
+        samples, done = np.zeros((2, sum(cuts) // 7, len(argon), 3)), 0
         for n in cuts:
-            assert engine.advance(*out[:, done : done + n]) == n
+            kept = samples[:, done // 7 : (done + n) // 7]
+            assert engine.advance(*out[:, done : done + n], Kept(7 - done % 7, 7, *kept)) == n
             done += n
-        return engine, out
+        return engine, out, samples
 
-    assert isinstance(engine_for(argon, fast, decay), CompiledEngine)
-    (whole, a), (cut, b) = run((300,)), run(cuts)
+    assert isinstance(engine_for(argon, fast, decay, ensemble), CompiledEngine)
+    (whole, a, kept), (cut, b, kept_too) = run((300,)), run(cuts)
     assert (a == b).all()
+    assert (kept == kept_too).all() and (np.ptp(kept, axis=1) > 0.0).all()
     assert (whole.positions == cut.positions).all() and (whole.momenta == cut.momenta).all()
 
 
@@ -83,6 +93,15 @@ def test_a_tiny_cell_runs_the_same_both_ways(toy: Any, fast: Any, slow: Any, ens
     a, b = (md(atoms, calculator, steps=12, sample_every=5, **ensemble) for calculator in (fast, slow))
     np.testing.assert_allclose(a.positions, b.positions, atol=1e-12)
     np.testing.assert_allclose(a.potential_energy, b.potential_energy, atol=1e-12)
+
+
+def test_samples_kept_inside_the_loop_are_those_taken_between_calls(argon: Atoms, fast: Any, tmp_path: Path) -> None:
+    how = {"ensemble": "langevin", "temperature": 100.0, "initial_temperature": 150.0, "steps": 50, "sample_every": 7}
+    inside = md(argon, fast, **how)
+    between = md(argon, fast, trajectory=tmp_path / "run.traj", **how)
+    assert inside.positions.shape == (8, 32, 3)
+    assert (inside.positions == between.positions).all()
+    np.testing.assert_allclose(inside.species_temperatures, between.species_temperatures, rtol=1e-14)
 
 
 @BOTH
@@ -104,7 +123,7 @@ def test_a_run_continues_without_a_seam(
     whole = md(argon, fast, steps=100, time_step=4.0, **ensemble)
     first = md(argon, fast, steps=50, time_step=4.0, trajectory=tmp_path / "first.traj", **ensemble)
     start = first.atoms if through == "memory" else read(tmp_path / "first.traj")
-    more = ensemble if ensemble is BATH else {}
+    more = {} if ensemble is START else ensemble
     second = md(start, fast, steps=50, time_step=4.0, **more)
     assert second.atoms.info["md_step"] == 100
     np.testing.assert_allclose(second.potential_energy, whole.potential_energy[50:], atol=1e-11)
@@ -227,7 +246,7 @@ def test_free_energy_is_the_one_that_is_conserved(argon: Atoms, springs: Any) ->
 def test_a_stopped_run_returns_what_is_done_and_goes_on(
     argon: Atoms, calculator: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(md_module, "REPORT_EVERY", 0.0)  # report after every step
+    monkeypatch.setattr(run_module, "REPORT_EVERY", 0.0)  # report after every step
     force = request.getfixturevalue(calculator)
     whole = md(argon, force, steps=60, **BATH)
     seen: list[tuple[int, int]] = []
@@ -337,13 +356,16 @@ def test_an_explosion_is_an_error_in_words(argon: Atoms, calculator: str, reques
         ({"ensemble": "langevin"}, "needs the temperature of its bath"),
         ({"ensemble": "langevin", "temperature": -1.0}, "temperature: expected a number in K of at least 0"),
         ({"ensemble": "langevin", "temperature": 300.0, "friction": -1.0}, "friction"),
-        ({"ensemble": "npt"}, "ensemble: expected one of nve, langevin; got 'npt'"),
+        (
+            {"ensemble": "nvt"},
+            "ensemble: expected one of nve, langevin, obabo, bussi, nose-hoover, npt, npt-flexible; got 'nvt'",
+        ),
         ({"initial_temperature": -5.0}, "initial_temperature"),
         ({"initial_temperature": None}, "atoms have no momenta"),
         ({"seed": -1}, "seed"),
         ({"sample_every": 0}, "sample_every"),
         ({"calculator": None}, "calculator: expected an ASE calculator, got NoneType"),
-        ({"trajectory": "run.pdb"}, r"\.extxyz, \.xyz, \.traj; got 'run.pdb'"),
+        ({"trajectory": "run.pdb"}, r"\.extxyz, \.xyz, \.traj, \.h5, \.h5md; got 'run.pdb'"),
         ({"steps": 10**15}, "do not fit into memory"),
     ],
 )

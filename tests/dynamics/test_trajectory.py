@@ -18,9 +18,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 
 from mlip_lab.core.errors import CalculationError, InputError
+from mlip_lab.core.h5md import GRAIN, read_h5md
+from mlip_lab.core.units import FEMTOSECOND
 from mlip_lab.dynamics.trajectory import FORMATS, TrajectoryFile
 
 NAMES = [f"run{suffix}" for suffix in FORMATS]
+H5MD = (".h5", ".h5md")
 
 
 def frames(count: int) -> list[Atoms]:
@@ -29,13 +32,13 @@ def frames(count: int) -> list[Atoms]:
         atoms = bulk("Si", cubic=True)
         atoms.rattle(0.1, seed=i)
         atoms.set_momenta(np.random.default_rng(i).normal(size=(8, 3)))
-        atoms.info["md_step"] = 10 * i
+        atoms.info["md_step"], atoms.info["time_fs"] = 10 * i, 20.0 * i
         atoms.calc = SinglePointCalculator(atoms, energy=-i / 3.0, forces=atoms.positions / 7.0)
         made.append(atoms)
     return made
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith(H5MD)])
 def test_frames_come_back(tmp_path: Path, name: str) -> None:
     file = TrajectoryFile(tmp_path / "new" / name)
     written = frames(4)
@@ -50,6 +53,25 @@ def test_frames_come_back(tmp_path: Path, name: str) -> None:
         np.testing.assert_allclose(a.get_forces(), b.get_forces(), rtol=0.0, atol=digits)
         assert b.get_potential_energy() == pytest.approx(a.get_potential_energy(), abs=1e-8)
         assert b.info["md_step"] == a.info["md_step"]
+
+
+def test_frames_come_back_from_h5md(tmp_path: Path) -> None:
+    file, written = TrajectoryFile(tmp_path / "run.h5"), frames(4)
+    for frame in written:
+        file.add(frame)
+    file.close()
+    found = read_h5md(file.path)
+    assert found.steps.tolist() == [0, 10, 20, 30] and found.times.tolist() == [0.0, 20.0, 40.0, 60.0]
+    velocities = np.array([frame.get_velocities() for frame in written]) * FEMTOSECOND
+    for name, expected in (
+        ("positions", np.array([frame.positions for frame in written])),
+        ("velocities", velocities),
+        ("forces", np.array([frame.get_forces() for frame in written])),
+    ):
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=0.0, atol=0.5 * GRAIN[name])
+    np.testing.assert_array_equal(found.energies, [frame.get_potential_energy() for frame in written])
+    np.testing.assert_array_equal(found.cells, [frame.cell.array for frame in written])
+    assert found.symbols == ("Si",) * 8 and found.pbc.all() and (found.masses == written[0].get_masses()).all()
 
 
 def test_a_batch_that_was_cut_does_not_hide_the_ones_before(tmp_path: Path) -> None:

@@ -58,11 +58,8 @@ def readout_by_the_plain_sum(potential: Potential, z: int, b: Floats) -> float:
         u = (b - w["mean"]) @ w["q"]
         energy += sum(a / (1 + 0.5 * np.sum((u - s) ** 2)) ** 2 for a, s in zip(w["alpha"], w["points"], strict=True))
     if potential.config.readout == "neural":
-        layer = b
-        for weights, bias in (("w1", "b1"), ("w2", "b2")):
-            x = layer @ w[weights] + w[bias]
-            layer = x / 2 * (1 + x / np.sqrt(1 + x * x))
-        energy += float(layer @ w["w3"])
+        x = b @ w["w1"] + w["b1"]
+        energy += float(x / 2 * (1 + x / np.sqrt(1 + x * x)) @ w["w2"])
     return energy
 
 

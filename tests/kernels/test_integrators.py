@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -10,12 +11,19 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from mlip_lab.kernels import integrators
+from mlip_lab.kernels import integrators, noise
+from mlip_lab.kernels.integrators import Scheme
 
 pytestmark = pytest.mark.interpreted
 
 Floats = NDArray[np.float64]
 SLOW = bool(numba.config.DISABLE_JIT)
+
+
+def scheme(time_step: float, decay: float = 1.0, k_t: float = 0.0, **more: Any) -> Scheme:
+    given = {"ensemble": integrators.BAOAB, "k_t_slope": 0.0, "first_step": 0, "fix_center": False, "seed": 0}
+    given |= {"degrees": 3, "bath_time": 1.0}
+    return Scheme(**{**given, "time_step": time_step, "decay": decay, "k_t": k_t, **more})
 
 
 def run(
@@ -27,19 +35,19 @@ def run(
     time_step: float,
     decay: float = 1.0,
     k_t: float = 0.0,
-    fix_center: bool = False,
-    seed: int = 0,
     watch: Callable[[Floats, Floats], None] = lambda x, p: None,
+    bath: Floats | None = None,
+    **more: Any,
 ) -> float:
     """Drive the two halves of a step; returns the heat."""
     heat = 0.0
+    how = scheme(time_step, decay, k_t, **more)
+    bath = np.zeros(2 * integrators.LINKS) if bath is None else bath
     forces = force(positions)
     for step in range(steps):
-        heat += integrators.begin_step(
-            positions, momenta, forces, inverse, time_step, decay, k_t, fix_center, seed, step
-        )
+        heat += integrators.begin_step(positions, momenta, forces, inverse, how, bath, step)
         forces = force(positions)
-        integrators.end_step(momenta, forces, inverse, time_step, fix_center)
+        heat += integrators.end_step(momenta, forces, inverse, how, bath, step)
         watch(positions, momenta)
     return heat
 
@@ -59,29 +67,29 @@ def run(
 def test_philox_gives_its_published_answers(
     counter: tuple[int, ...], key: tuple[int, ...], words: tuple[int, ...]
 ) -> None:
-    assert tuple(int(w) for w in integrators.philox(*(np.uint64(c) for c in counter + key))) == words
+    assert tuple(int(w) for w in noise.philox(*(np.uint64(c) for c in counter + key))) == words
 
 
 def test_noise_is_normal_and_independent() -> None:
     n = 300 if SLOW else 20_000
-    noise = np.array([integrators.normals(7, step, atom, 0) for step in range(n // 100) for atom in range(100)])
+    drawn = np.array([noise.normals(7, step, atom, 0) for step in range(n // 100) for atom in range(100)])
     # a deterministic draw: 1e-3 is the chance that a right generator had to fail once and for all
-    assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
-    correlation = np.corrcoef(noise.T)
+    assert stats.kstest(drawn.ravel(), "norm").pvalue > 1e-3
+    correlation = np.corrcoef(drawn.T)
     assert np.abs(correlation - np.eye(3)).max() < 4.0 / np.sqrt(n)
-    assert len(np.unique(noise)) == noise.size
+    assert len(np.unique(drawn)) == drawn.size
 
 
 def test_noise_depends_on_every_part_of_its_counter() -> None:
     draws = [
-        integrators.normals(seed, step, atom, stream)
+        noise.normals(seed, step, atom, stream)
         for seed in (0, 1, 2**40)
         for step in (0, 1, 2**40)
         for atom in (0, 1)
         for stream in (integrators.NOISE, integrators.START)
     ]
     assert len(np.unique(np.array(draws))) == 3 * len(draws)
-    assert integrators.normals(0, 0, 0, 0) == draws[0]
+    assert noise.normals(0, 0, 0, 0) == draws[0]
 
 
 @pytest.mark.parametrize("omega_dt", [0.3, 1.0, 1.6])
@@ -178,7 +186,7 @@ def test_a_fixed_center_takes_three_degrees_of_freedom() -> None:
     p = np.zeros((2, 3))
     energies = np.empty(n)
     for step in range(n):  # decay 0 forgets the old momenta at once
-        integrators.thermostat(p, inverse, 0.0, k_t, True, 3, step)
+        integrators.thermostat(p, inverse, 0.0, k_t, True, 3, step, integrators.NOISE)
         energies[step] = integrators.kinetic_energy(p, inverse)
         assert np.abs(p.sum(axis=0)).max() < 1e-14
     # K of f degrees of freedom has mean f kT/2 and variance f (kT)²/2; here f = 2·3 - 3
@@ -217,7 +225,7 @@ def test_force_square_counts_what_moves_the_atoms() -> None:
 
 def test_no_friction_is_no_thermostat() -> None:
     p = np.ones((2, 3))
-    assert integrators.thermostat(p, np.ones(2), 1.0, 5.0, True, 0, 0) == 0.0
+    assert integrators.thermostat(p, np.ones(2), 1.0, 5.0, True, 0, 0, integrators.NOISE) == 0.0
     assert (p == 1.0).all()
 
 

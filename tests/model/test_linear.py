@@ -6,20 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from mlip_lab.core.errors import DataError
 from mlip_lab.core.frame import Frame
 from mlip_lab.model.exact import calibration, fit_exact, predict_uncertain
-from mlip_lab.model.features import n_features, smooth_mixing
-from mlip_lab.model.linear import Normal, Rows, labelled_rows, reference_energies
+from mlip_lab.model.features import equations, n_features, smooth_mixing
+from mlip_lab.model.linear import FORCE, Normal, Rows, frame_weights, labelled_rows, reference_energies
 from mlip_lab.model.potential import Potential
-from mlip_lab.model.structures import complete
+from mlip_lab.model.structures import complete, prepare
 from tests.tiny import tiny_config, tiny_frames
 
 
 def line(rng: np.random.Generator, count: int, weights: np.ndarray, noise: float) -> Rows:
     x = rng.normal(size=(count, weights.size)) * np.logspace(-3, 3, weights.size)  # columns of very different length
-    return Rows(x, x @ weights + noise * rng.normal(size=count), np.ones(count))
+    return Rows(x, x @ weights + noise * rng.normal(size=count), np.ones(count), np.full(count, FORCE))
 
 
 def solved(*rows: Rows) -> object:
@@ -35,6 +36,16 @@ def test_known_weights_come_back(rng: np.random.Generator) -> None:
     # y is of order 1e3 and the shortest column 1e-3, so rounding of XᵀX and Xᵀy costs 1e-16 · 1e6 times a few hundred
     np.testing.assert_allclose(solution.weights, weights, rtol=1e-7)
     assert solution.noise < 1e-3
+
+
+def test_equations_add_up(rng: np.random.Generator) -> None:
+    weights, normals = rng.normal(size=5), [Normal(5), Normal(5)]
+    rows = [line(rng, count, weights, 0.5) for count in (30, 50)]
+    for normal, part in zip(normals, rows, strict=True):
+        normal.add(part)
+    joined, at_once = (normals[0] + normals[1]).solve(), solved(*rows)
+    np.testing.assert_array_equal(joined.weights, at_once.weights)
+    assert (joined.noise, joined.ridge) == (at_once.noise, at_once.ridge)
 
 
 def test_noise_and_posterior_are_those_of_statistics(rng: np.random.Generator) -> None:
@@ -62,7 +73,7 @@ def test_the_ridge_of_largest_evidence_grows_with_the_noise(rng: np.random.Gener
     for noise in (1e-6, 3.0):
         y = x @ weights + noise * rng.normal(size=60)
         normal = Normal(40)
-        normal.add(Rows(x, y, np.ones(60)))
+        normal.add(Rows(x, y, np.ones(60), np.full(60, FORCE)))
         free, held = normal.solve(ridges=(1e-12,)), normal.solve(ridges=tuple(10.0 ** np.arange(-12.0, 1.5, 0.5)))
         ridges.append(held.ridge)
         errors = [np.linalg.norm(fresh @ (found.weights - weights)) for found in (free, held)]
@@ -74,7 +85,7 @@ def test_a_column_of_zeros_does_no_harm_and_nothing_is_refused(rng: np.random.Ge
     x = rng.normal(size=(20, 3))
     x[:, 1] = 0.0
     normal = Normal(3)
-    normal.add(Rows(x, x @ [1.0, 5.0, -2.0], np.ones(20)))
+    normal.add(Rows(x, x @ [1.0, 5.0, -2.0], np.ones(20), np.full(20, FORCE)))
     np.testing.assert_allclose(normal.solve().weights, [1.0, 0.0, -2.0], atol=1e-9)
     with pytest.raises(DataError, match="no frame has energies"):
         Normal(3).solve()
@@ -180,12 +191,12 @@ def test_equations_by_the_labels_there_are(rng: np.random.Generator) -> None:
     frame = tiny_frames(1)[0]
     arrays = (rng.normal(size=7), rng.normal(size=(4, 3, 7)), rng.normal(size=(3, 3, 7)))
     known = (0.0, np.zeros((4, 3)), np.zeros((3, 3)))
-    assert labelled_rows(frame, *arrays, known, True).x.shape == (1 + 12 + 6, 7)
-    assert labelled_rows(frame, *arrays, known, False).x.shape == (1 + 12 + 5, 7)
+    assert labelled_rows(frame, *arrays, known, True, 1.0).x.shape == (1 + 12 + 6, 7)
+    assert labelled_rows(frame, *arrays, known, False, 1.0).x.shape == (1 + 12 + 5, 7)
     slab = replace(frame, pbc=np.array([True, True, False]))
-    assert labelled_rows(slab, *arrays, known, True).x.shape == (1 + 12, 7)
+    assert labelled_rows(slab, *arrays, known, True, 1.0).x.shape == (1 + 12, 7)
     none = replace(frame, energy=None, forces=None, stress=None)
-    assert labelled_rows(none, *arrays, known, True).x.shape == (0, 7)
+    assert labelled_rows(none, *arrays, known, True, 1.0).x.shape == (0, 7)
 
 
 def test_doubt_shrinks_with_data_and_grows_away_from_it() -> None:
@@ -220,6 +231,27 @@ def test_calibration_counts_what_was_left_out(rng: np.random.Generator) -> None:
     weights = np.array([1.0, -1.0])
     solution = solved(line(rng, 4000, weights, 0.1))
     x = rng.normal(size=(4000, 2)) * 1e-3
-    rows = Rows(x, x @ weights + 0.2 * rng.normal(size=4000), np.ones(4000))
+    rows = Rows(x, x @ weights + 0.2 * rng.normal(size=4000), np.ones(4000), np.full(4000, FORCE))
     # a quantile of 4000 scores is uncertain by about 1.5 %
     np.testing.assert_allclose(calibration(solution, [rows]), [1.0, 2.0], rtol=0.08)
+
+
+def test_a_supercell_counts_as_its_cells() -> None:
+    """Energy, forces and stress of a cell twice as large say twice as much: the same equations, once more."""
+    (cell,) = tiny_frames(1)
+    atoms = Atoms(cell.numbers, cell.positions, cell=cell.cell, pbc=cell.pbc).repeat((1, 2, 1))
+    twice = Frame(
+        atoms.numbers.astype(np.int64), atoms.positions, atoms.cell.array, atoms.pbc, 2.0 * cell.energy,
+        np.tile(cell.forces, (2, 1)), cell.stress,
+    )  # fmt: skip
+    config = complete(tiny_config("linear"), [cell])
+    mixing = smooth_mixing(config, np.random.default_rng(0))
+    found = []
+    for frame, weight in zip((cell, twice), frame_weights([cell, twice]), strict=True):
+        found.append(Normal(1 + sum(n_features(config))))
+        found[-1].add(equations(prepare(frame, config), config, mixing, True, weight))
+    small, large = found
+    # products of columns whose sizes differ by orders: to a rounding of the largest
+    np.testing.assert_allclose(large.xx, 2.0 * small.xx, atol=1e-11 * np.abs(small.xx).max())
+    np.testing.assert_allclose(large.xy, 2.0 * small.xy, atol=1e-11 * np.abs(small.xy).max())
+    assert large.yy == pytest.approx(2.0 * small.yy, rel=1e-11)

@@ -13,9 +13,9 @@ from ase.build import bulk
 
 from mlip_lab.core.errors import Cancelled, DataError, FileFormatError, InputError
 from mlip_lab.core.frame import Frame
-from mlip_lab.model import training
+from mlip_lab.model import finishing, network, torch_running, training
 from mlip_lab.model.config import preset
-from mlip_lab.model.linear import ENERGY_WEIGHT, STRESS_WEIGHT
+from mlip_lab.model.linear import ENERGY_WEIGHT, STRESS_WEIGHT, Rows
 from mlip_lab.model.potential import Potential
 from mlip_lab.model.samples import Samples
 from mlip_lab.model.structures import complete
@@ -211,3 +211,56 @@ def test_what_is_linear_is_at_its_optimum_at_the_end(gold: int) -> None:
         down, here, up = (misfit(potential, {**w, "linear": w["linear"] + x * step}, frames) for x in (-1.0, 0.0, 1.0))
         lowest = 0.5 * (down - up) / (down + up - 2.0 * here)
         assert abs(lowest) < 0.02  # of the step; zero but for the ridge
+
+
+@pytest.mark.parametrize(("noise", "kept"), [(0.0, False), (3.0, True)], ids=["signal", "noise"])
+def test_what_does_not_serve_frames_left_out_is_not_done(
+    monkeypatch: pytest.MonkeyPatch, noise: float, kept: bool
+) -> None:
+    """Weights of noise in the equations are no answer; those of the frames are."""
+    seen: list[Any] = []
+    rng, residual_rows = np.random.default_rng(0), finishing.residual_rows
+
+    def noisy(*arguments: Any) -> Rows:
+        rows = residual_rows(*arguments)
+        return Rows(rows.x, rows.y + noise * rng.normal(size=rows.y.shape), rows.weight, rows.kind)
+
+    def chosen(*arguments: Any) -> Any:
+        found = finished(*arguments)
+        seen.append((arguments[1], found))
+        return found
+
+    finished = finishing.finished
+    monkeypatch.setattr(finishing, "residual_rows", noisy)
+    monkeypatch.setattr(finishing, "_linear", lambda network, *_: {k: v + 1 for k, v in network.state_dict().items()})
+    monkeypatch.setattr(training, "finished", chosen)
+    fit(tiny_frames(24))
+    ((trained, found),) = seen
+    assert all(torch.equal(trained[name], found[name]) for name in trained) == kept
+
+
+def test_training_by_tensors_alone_gives_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a device without kernels computes: only the order of sums differs, and Adam makes 1e-16 to 1e-8 of it."""
+    frames = tiny_frames(9, gold=2)
+    by_kernels, _ = fit(frames)
+    monkeypatch.setattr(network, "invariants", torch_running.invariants)
+    by_tensors, _ = fit(frames)
+    for name, weights in by_kernels.members[0].items():
+        np.testing.assert_allclose(by_tensors.members[0][name], weights, rtol=1e-6, atol=1e-8)
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(InputError, match="device: expected one that torch can use"):
+        fit(tiny_frames(5), device="abacus")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_training_on_a_device_learns_the_same(tmp_path: Path) -> None:
+    """Whole or stopped and gone on with: sums in another order, so the weights are near those of the processor."""
+    frames = tiny_frames(9, gold=2)
+    here, _ = fit(frames)
+    with pytest.raises(Cancelled):
+        fit(frames, device="cuda", folder=tmp_path, identity="a", progress=Stop(3))
+    there, _ = fit(frames, device="cuda", folder=tmp_path, identity="a")
+    for name, weights in here.members[0].items():
+        np.testing.assert_allclose(there.members[0][name], weights, rtol=1e-5, atol=1e-7)

@@ -94,7 +94,7 @@ def test_learning_and_running_path_agree_neural(rng, n_species):
     structure = prepare(Frame(numbers, positions, cell, pbc), config)
     network = Network(config, np.asarray(weights["mixing"]), rng)
     with torch.no_grad():
-        for name in ("e0", "pair", "linear", "w1", "b1", "w2", "b2", "w3"):
+        for name in ("e0", "pair", "linear", "w1", "b1", "w2"):
             getattr(network, name).copy_(torch.from_numpy(weights[name]))
     energies, forces, virials = network([sample(structure, config)])
     found = potential.evaluate(numbers, positions, cell, pbc)

@@ -94,7 +94,7 @@ def test_every_tensor_is_made_on_the_device(rng, readout: str) -> None:
     species = potential.config.species_of(numbers)
     runner = potential.runner(device="meta")
     assert isinstance(runner, OnDevice)
-    blocks = list(blocks_of(species, np.diff(first), 2))
+    blocks = list(blocks_of(species, np.diff(first), 2, 2))
     given = torch_running.Pairs(*(runner.put(x) for x in (species, positions, cell, first, neighbor, shift)))
     found = runner.sums(given, blocks)
     assert [tuple(x.shape) for x in found] == [(2, 6), (2, 6, 3), (2, 3, 3), ()]

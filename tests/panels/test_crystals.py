@@ -13,7 +13,7 @@ from ase.calculators.emt import EMT
 
 from mlip_lab.panels.base.model import PanelModel
 from mlip_lab.panels.base.standalone import shelf_of
-from mlip_lab.panels.base.view import saved_html
+from mlip_lab.panels.base.view import PanelView, saved_html
 from mlip_lab.panels.chain import CHAIN
 from mlip_lab.panels.elastic import ELASTIC
 from mlip_lab.panels.equation_of_state import EQUATION_OF_STATE
@@ -92,6 +92,29 @@ def test_phonons_are_judged(done: dict[str, PanelModel]) -> None:
     assert any(level == "warning" and "costs a force" in text for level, text in poor)
     atoms, positions = PHONONS.frames(replace(result, imaginary=(mode,)))  # the film is that of the imaginary mode
     assert positions.shape == (24, len(atoms), 3) and np.ptp(positions, axis=0).max() > 0.1
+
+
+def test_a_click_on_a_band_shows_its_mode(done: dict[str, PanelModel]) -> None:
+    model = done["phonons"]
+    result, figure = model.result, model._figure
+    assert figure is not None
+    bands, point, band = figure.axes[0], len(result.path.distances) // 3, 1
+    place = bands.transData.transform((result.path.distances[point], result.frequencies[point, band] + 0.01))
+    view = PanelView(model)
+    assert "Click on a band" in view._caption.value
+    width, height = figure.bbox.width, figure.bbox.height
+    # as the browser tells it, from the upper left, of a picture drawn at half its size
+    event = {"relativeX": place[0] / 2, "relativeY": (height - place[1]) / 2}
+    (clicks,) = view._events
+    clicks._handle_mouse_msg(None, {**event, "boundingRectWidth": width / 2, "boundingRectHeight": height / 2}, [])
+    film = result.mode(result.path.qpoints[point], band)
+    atoms, positions = model.frames
+    assert np.array_equal(positions, [frame.positions for frame in film]) and len(atoms) == len(film[0])
+    assert f"Mode 2 of 3, {result.frequencies[point, band]:.2f} THz" in view._caption.value
+    before = model.frames
+    model.pick(0.99, 0.5)  # in the density of states
+    assert model.frames is before
+    view.close()
 
 
 def test_surfaces_are_judged(done: dict[str, PanelModel]) -> None:

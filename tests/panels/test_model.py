@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ase.build import molecule
 
 from mlip_lab.core.errors import InputError
+from mlip_lab.panels.base import worker
 from mlip_lab.panels.base.model import PanelModel
 from mlip_lab.panels.base.shelf import Shelf, Snippet, StructureEntry
 from mlip_lab.panels.base.worker import Job, Painter
@@ -29,6 +31,14 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
+
+
+def run_and_stop(model: PanelModel) -> None:
+    model.set("steps", "60")
+    model.set("pause", "0.02")
+    model.run()
+    wait_for(lambda: model.done >= 2)
+    model.stop()
 
 
 def test_without_structure_it_is_empty_and_says_what_is_missing() -> None:
@@ -102,13 +112,49 @@ def test_stop_keeps_what_is_done_and_continue_goes_on(model: PanelModel) -> None
     assert model.state == "done" and model.result.numbers == tuple(range(60))
 
 
+def test_a_stop_is_said_before_its_picture_is_drawn(model: PanelModel) -> None:
+    seen, draw = threading.Event(), COUNT.picture
+
+    def drawn_late(result: Any) -> Any:
+        assert seen.wait(5)
+        return draw(result)
+
+    model = PanelModel(replace(COUNT, picture=drawn_late), model.shelf)
+    run_and_stop(model)
+    wait_for(lambda: model.stage == f"Stopped after {model.done} of 60 numbers")
+    assert model.state == "running" and model.record is None
+    seen.set()
+    assert model.wait(5)
+    assert model.state == "stopped" and model.record is not None
+
+
+def test_a_stop_without_a_result_shows_the_last_picture(model: PanelModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a training: what it told last was waiting for its turn to be drawn."""
+    monkeypatch.setattr(worker, "DRAWING_SHARE", 1e-6)  # one picture, then none for seconds
+    drawn: list[int] = []
+
+    @functools.wraps(COUNT.function)
+    def endless(*_: Any, progress: Callable[..., None], **__: Any) -> None:
+        for number in itertools.count(1):
+            progress(number, 10_000, level=float(number))
+            time.sleep(0.005)
+
+    def live(told: Mapping[str, Any]) -> None:
+        drawn.append(told["done"])
+
+    model = PanelModel(replace(COUNT, function=endless, live=live), model.shelf)
+    model.run()
+    wait_for(lambda: model.done > 100)
+    assert len(drawn) == 1
+    model.stop()
+    assert model.wait(5)
+    assert model.state == "stopped" and model.words.startswith(f"Stopped after {model.done}")
+    assert len(drawn) == 2 and drawn[1] > 100
+
+
 def test_a_run_that_starts_over_says_so(model: PanelModel) -> None:
     model = PanelModel(replace(COUNT, starts_over=lambda values: values["way"] == "up"), model.shelf)
-    model.set("steps", "60")
-    model.set("pause", "0.02")
-    model.run()
-    wait_for(lambda: model.done >= 2)
-    model.stop()
+    run_and_stop(model)
     assert model.wait(5)
     assert model.words.endswith("Continue starts again.")
     model.resume()
@@ -125,11 +171,7 @@ def test_what_was_reached_is_not_forgotten_while_continuing_begins(model: PanelM
         progress(0, 60)
 
     model = PanelModel(replace(COUNT, resume=prepares), model.shelf)
-    model.set("steps", "60")
-    model.set("pause", "0.02")
-    model.run()
-    wait_for(lambda: model.done >= 2)
-    model.stop()
+    run_and_stop(model)
     assert model.wait(5)
     words = model.words
     model.resume()

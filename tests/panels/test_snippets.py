@@ -135,6 +135,8 @@ def test_a_panel_alone_prints_a_structure_with_all_its_digits() -> None:
     assert not same(entry.atoms, shaken), "the shelf keeps its own copy"
     assert shelf_of(shelf) is shelf
     assert dict(shelf_of().structures) == {} == dict(shelf_of().potentials)
+    alone = shelf_of(EMT())
+    assert list(alone.potentials) == ["EMT"] and not alone.structures, "a panel that asks for no atoms"
 
 
 @pytest.mark.parametrize(

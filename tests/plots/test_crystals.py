@@ -30,18 +30,21 @@ def copper() -> Any:
 
 
 def test_bands_and_their_reference(copper: Any) -> None:
-    figure = copper.plot(reference={"X": [5.0, 7.3], "K": [6.0]}, name="neutrons")
+    figure = copper.plot(reference=0.9 * copper.frequencies, name="neutrons")
     bands, states = figure.axes
-    marks = line(bands, "neutrons")
-    at_x = [place for label, place in copper.path.labels if label == "X"]
-    assert sorted(marks.get_ydata()) == sorted([5.0, 7.3] * len(at_x) + [6.0])
-    assert set(at_x) < set(marks.get_xdata())
-    drawn = np.concatenate([found.get_ydata() for found in bands.lines if len(found.get_ydata()) > 2])
-    assert drawn.max() == copper.frequencies.max()
+    first = copper.path.segments[0]
+    for label, factor in (("this potential", 1.0), ("neutrons", 0.9)):
+        drawn = np.array([found.get_ydata() for found in bands.lines if found.get_label() == label])
+        assert np.array_equal(drawn[0], factor * copper.frequencies[first, 0])
+        assert np.array_equal(line(bands, label).get_xdata(), copper.path.distances[first])
     assert np.array_equal(states.lines[0].get_xdata(), copper.dos)
     assert bands.get_ylabel() == "frequency (THz)"
     assert [tick.get_text() for tick in bands.get_xticklabels()] == [label for label, _ in copper.path.labels]
-    assert style.description(figure) == f"Frequencies reach {copper.frequencies.max():.2f} THz; none is imaginary."
+    top = f"Frequencies reach {copper.frequencies.max():.2f} THz"
+    assert style.description(copper.plot()) == f"{top}; none is imaginary."
+    off = 0.1 * np.sqrt(np.mean(copper.frequencies**2))
+    words = f"{top}, {off:.2f} THz from neutrons along the path (RMS); none is imaginary."
+    assert style.description(figure) == words
     assert style.png(figure).startswith(b"\x89PNG")
     worst = ImaginaryMode(np.zeros(3), "X", 0, -1.234, "")
     shaken = replace(copper, imaginary=(worst,), frequencies=copper.frequencies - 2)

@@ -17,10 +17,13 @@ from phonopy.structure.atoms import PhonopyAtoms
 
 import mlip_lab
 from mlip_lab.core.errors import CalculationError, Cancelled, InputError
-from mlip_lab.data.packaged import reference
+from mlip_lab.panels.phonons import PHONONS
+from mlip_lab.plots.phonons import distance
+from mlip_lab.plots.style import description
 from mlip_lab.properties.elastic import elastic
 from mlip_lab.properties.phonons import phonons, supercell_convergence
 from mlip_lab.properties.relax import relax
+from mlip_lab.workflows.phonon_reference import reference_frequencies
 
 THZ = np.sqrt(units._e / units._amu) * 1e10 / (2 * np.pi) * 1e-12  # of √(eV/Å²/amu)
 EPSILON, SIGMA, CUTOFF = 0.4, 2.3, 5.9  # the cutoff lies between shells of the crystal
@@ -191,20 +194,17 @@ def test_a_broken_sum_rule_is_seen_and_mended(copper: Any) -> None:
 def test_shipped_silicon_beside_dft_in_time() -> None:
     calculator = mlip_lab.load("si").calculator()
     calculator.warm()
-    known = {key: entry["value"] for key, entry in reference("si")["values"].items()}
     seen: list[tuple[int, int]] = []
     started = time.process_time()
     result = phonons(bulk("Si"), calculator, relax_first=True, progress=lambda d, t, **_: seen.append((d, t)))
     assert time.process_time() - started < 10
     assert seen == [(1, 2), (2, 2)]  # diamond has one displacement; two supercells
-    expected = {
-        "Γ": [0.0] * 3 + [known["phonon_gamma_lto"]] * 3,
-        "X": [known["phonon_x_ta"]] * 2 + [known["phonon_x_la_lo"]] * 2 + [known["phonon_x_to"]] * 2,
-        "L": [known["phonon_l_ta"]] * 2 + [known[f"phonon_l_{kind}"] for kind in ("la", "lo", "to", "to")],
-    }
-    off = np.array([result.at(result.named_point(name)) - values for name, values in expected.items()])
-    # the goal over the path is 0.25 THz; at these three points this potential is at 0.23
-    assert np.sqrt(np.mean(off**2)) < 0.3
+    dft = reference_frequencies(result)
+    assert dft is not None
+    off = distance(result.frequencies, dft)
+    assert off <= 0.25  # THz
+    (said,) = [number for number in PHONONS.numbers(result) if "DFT" in number.name]
+    assert said.value == off and f"{off:.2f} THz from DFT" in description(PHONONS.picture(result))
     assert result.imaginary == () and 23.5 < result.vibrations.heat_capacity[-1] < 24.95
     with pytest.raises(CalculationError, match="no point H; it has Γ"):
         result.named_point("H")

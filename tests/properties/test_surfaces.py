@@ -151,7 +151,7 @@ def test_shipped_silicon_is_within_6_percent_of_dft() -> None:
 
 @pytest.mark.xfail(
     strict=True,
-    reason="the shipped potential makes an unrelaxed vacancy 0.5 eV too cheap; take this mark off with a better one",
+    reason="the shipped potential makes an unrelaxed vacancy 0.3 eV too cheap (data/sets/si/README.md says why)",
 )
 def test_vacancy_of_shipped_silicon_beside_dft() -> None:
     calculator = mlip_lab.load("si").calculator()

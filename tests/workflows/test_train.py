@@ -67,6 +67,13 @@ def test_each_readout_end_to_end(data: Path, readout: str) -> None:
     assert sorted(path.name for path in out.iterdir()) == ["config.json", "report.json", "weights.safetensors"]
 
 
+def test_another_body_order_than_that_of_the_preset(data: Path) -> None:
+    fewer = mlip_lab.train(data / "train.xyz", preset="small", readout="linear", body_order=2).potential
+    assert fewer.config.body_order == 2 < PRESETS["small"].body_order
+    with pytest.raises(InputError, match=r"body_order: expected .* 5"):
+        mlip_lab.train(data / "train.xyz", preset="small", body_order=6)
+
+
 def test_the_history_draws_a_learning_curve(data: Path) -> None:
     history = mlip_lab.train(data / "train.xyz", preset="small").history
     assert history["epoch"] == list(range(1, EPOCHS + 1))

@@ -16,6 +16,7 @@ from mlip_lab.panels.base.record import Number, Verdict
 from mlip_lab.panels.base.shelf import PotentialEntry, StructureEntry
 
 Values = Mapping[str, Any]
+Frames = tuple[Atoms, NDArray[Any]]
 
 
 def _nothing(_: Any) -> Sequence[Any]:
@@ -46,6 +47,11 @@ class Capability:
         data: result → JSON of what there is to save, units in the names or beside.
         files: result → more files to save, content by name.
         frames: result → (atoms, positions (n, n_atoms, 3)) for the viewer.
+        picked: (result, its picture, x, y) → (atoms, positions) for the viewer and words on them: what a click on the
+            picture shows; x and y from 0 to 1 from its lower left corner. None where there is nothing.
+        pointed: (result, its picture, x, y) → words on what lies there: what the mouse says that rests on the picture;
+            "" where there is nothing.
+        invites: What a click on the picture does, or the mouse that rests on it, in one sentence.
         needs: Values that were parsed → why they cannot run together, "" if they can.
         shown: Values that were parsed → names of fields that mean something with them; None shows all.
         defaults: Values to begin with where the function's own are not a good start.
@@ -76,7 +82,10 @@ class Capability:
     numbers: Callable[[Any], Sequence[Number]] = _nothing
     data: Callable[[Any], dict[str, Any]] = field(default=lambda _: {})
     files: Callable[[Any], dict[str, bytes]] = field(default=lambda _: {})
-    frames: Callable[[Any], tuple[Atoms, NDArray[Any]]] | None = None
+    frames: Callable[[Any], Frames] | None = None
+    picked: Callable[[Any, Figure, float, float], tuple[Frames, str] | None] | None = None
+    pointed: Callable[[Any, Figure, float, float], str] | None = None
+    invites: str = ""
     needs: Callable[[Values], str] = field(default=lambda _: "")
     shown: Callable[[Values], Sequence[str]] | None = None
     defaults: Values = field(default_factory=dict)

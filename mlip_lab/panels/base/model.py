@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import traitlets
+from matplotlib.figure import Figure
 
 from mlip_lab.core.errors import Cancelled, InputError, MlipError
 from mlip_lab.panels.base.capability import Capability
@@ -42,6 +43,8 @@ class PanelModel(FormModel):
         words: One sentence on how it stands: what was kept after a stop, what went wrong.
         details: More on an error.
         frames: (atoms, positions) for the viewer, or None.
+        picked: What was clicked in the picture, in words.
+        pointed: What the mouse rests on in the picture, in words.
         moving: Newest positions of a running job, (n_atoms, 3), or None.
         result: The result of the last run, or the part of it that was done; None before the first.
         record: What is shown of it, in a form that can be stored.
@@ -62,6 +65,8 @@ class PanelModel(FormModel):
     words = traitlets.Unicode()
     details = traitlets.Unicode()
     frames = traitlets.Any(None, allow_none=True)
+    picked = traitlets.Unicode()
+    pointed = traitlets.Unicode()
     moving = traitlets.Any(None, allow_none=True)
 
     def __init__(self, capability: Capability, shelf: Shelf, values: Mapping[str, Any] | None = None) -> None:
@@ -69,6 +74,7 @@ class PanelModel(FormModel):
         super().__init__(capability, shelf, values)
         self.result: Any = None
         self.record: Record | None = None
+        self._figure: Figure | None = None  # the picture of the result
         self.listeners: list[Callable[[PanelModel], None]] = []
         self._painter = Painter()
         self._job: Job | None = None
@@ -92,6 +98,7 @@ class PanelModel(FormModel):
                 raise InputError(f"Run is not possible: {self.reason}")
             self._trace, self._extra, self._reached = {}, self.capability.extra(self.values), 0
             self.verdicts, self.numbers, self.result, self.record, self.moving = (), (), None, None, None
+            self.picked, self.pointed, self._figure = "", "", None
             self._start(None)
 
     def resume(self) -> None:
@@ -113,6 +120,22 @@ class PanelModel(FormModel):
                 self.stage = "Stopping"
                 self._job.stop()
 
+    def pick(self, x: float, y: float) -> None:
+        """Show what belongs to a point of the picture; x and y from 0 to 1 from its lower left corner."""
+        with self.lock:
+            if self.capability.picked is None or self._figure is None or self.result is None:
+                return
+            found = self.capability.picked(self.result, self._figure, x, y)
+            if found is not None:
+                self.frames, self.picked = found
+
+    def point(self, x: float, y: float) -> None:
+        """Say what lies at a point of the picture, as for `pick`; outside of it there is nothing."""
+        with self.lock:
+            if self.capability.pointed is None or self._figure is None or self.result is None:
+                return
+            self.pointed = self.capability.pointed(self.result, self._figure, x, y)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the run is over; False if it is not after so many seconds."""
         job = self._job
@@ -123,7 +146,7 @@ class PanelModel(FormModel):
         with self.lock:
             known = {name: self.fields[name].raw(v) for name, v in record.values.items() if name in self.fields}
             self.raw = {**self.raw, **known}
-            self.result, self._ended = None, "done"
+            self.result, self._figure, self.picked, self.pointed, self._ended = None, None, "", "", "done"
             self._show(record)
             self.refresh()
             self._made = self._inputs()
@@ -234,7 +257,14 @@ class PanelModel(FormModel):
                 self.pictures += 1
 
     def _over(self, values: dict[str, Any], result: Any, error: BaseException | None) -> None:
-        self._painter.forget()
+        left = self._painter.forget()
+        stopped = isinstance(error, Cancelled)
+        if getattr(result, "stopped", False) or (stopped and left):  # the last picture comes in a moment
+            with self.lock, self.hold_trait_notifications():
+                self._count()
+                self.left, self.stage = -1.0, self._so_far(values)
+        if stopped and left:
+            left()
         record: Record | None = None
         kept: Sequence[StructureEntry | PotentialEntry] = ()
         try:
@@ -244,14 +274,13 @@ class PanelModel(FormModel):
         except Exception as caught:  # shown in the panel like an error of the run
             record, error = None, caught
         with self.lock, self.hold_trait_notifications():
-            if self._job is not None and self._job.total:
-                self.done, self.total = max(self._job.done, self._reached), self._job.total
+            self._count()
             self._job = None
             if record is not None:
                 self.result, self._ended = result, record.state
                 self._show(record)
                 self.frames = None if self.capability.frames is None else self.capability.frames(result)
-            elif isinstance(error, Cancelled):
+            elif stopped:
                 self._ended = "stopped"
             else:
                 self._ended = "failed"
@@ -275,7 +304,7 @@ class PanelModel(FormModel):
     def _recorded(self, values: dict[str, Any], result: Any) -> Record:
         capability = self.capability
         with DRAWING:
-            figure = capability.picture(result)
+            self._figure = figure = capability.picture(result)
             content = png(figure)
         return Record(
             capability=capability.name,
@@ -296,9 +325,16 @@ class PanelModel(FormModel):
     def _kept(self, values: Mapping[str, Any]) -> str:
         if self.done == 0:
             return "Stopped before anything was finished. Continue starts again."
+        return f"{self._so_far(values)}. Continue {'starts again' if self._starts_over(values) else 'picks up there'}."
+
+    def _so_far(self, values: Mapping[str, Any]) -> str:
         unit = self.capability.unit
-        so_far = f"{self.done:,} of {self.total:,} {unit(values) if callable(unit) else unit}".replace(",", "\u202f")
-        return f"Stopped after {so_far}. Continue {'starts again' if self._starts_over(values) else 'picks up there'}."
+        so_far = f"{self.done:,} of {self.total:,} {unit(values) if callable(unit) else unit}"
+        return f"Stopped after {so_far}".replace(",", "\u202f")
+
+    def _count(self) -> None:
+        if self._job is not None and self._job.total:
+            self.done, self.total = max(self._job.done, self._reached), self._job.total
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
 
 from mlip_lab.core.errors import InputError
 from mlip_lab.panels.base.shelf import PotentialEntry, Shelf, Snippet, StructureEntry
@@ -15,7 +16,7 @@ def shelf_of(atoms: Any = None, calculator: Any = None) -> Shelf:
     """A shelf with one structure and one potential, or the shelf itself if one is given.
 
     Args:
-        atoms: An ase.Atoms, a shelf such as a Lab, or None.
+        atoms: An ase.Atoms, a shelf such as a Lab, or None; a calculator alone may stand here too.
         calculator: Any ASE calculator, or None.
 
     Raises:
@@ -23,6 +24,8 @@ def shelf_of(atoms: Any = None, calculator: Any = None) -> Shelf:
     """
     if isinstance(atoms, Shelf):
         return atoms
+    if calculator is None and isinstance(atoms, BaseCalculator):
+        atoms, calculator = None, atoms
     shelf = Shelf()
     if atoms is not None:
         if not isinstance(atoms, Atoms) or len(atoms) == 0:

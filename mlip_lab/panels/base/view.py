@@ -15,6 +15,7 @@ from mlip_lab.panels.base.look import CSS, clock, numbers_html, verdicts_html
 from mlip_lab.panels.base.model import PanelModel
 from mlip_lab.panels.base.saving import save_data, save_picture
 
+RESTS = 120  # ms without a move until the mouse rests
 STATE_WORDS = {
     "done": "Done.",
     "stale": "The inputs have changed since this result. Run again to see theirs.",
@@ -48,6 +49,7 @@ class PanelView:
         self.controls = self._controls()
         self._image = DescribedImage(format="png")
         self._image.add_class("mlip-picture")
+        self._events = self._watched()
         self._caption = widgets.HTML()
         self._sketch = widgets.HTML(f"<div class='mlip-sketch'>Run shows here: {escape(model.capability.shows)}.</div>")
         self.picture = widgets.VBox([self._sketch])
@@ -60,7 +62,7 @@ class PanelView:
             (self._show_state, ["state", "reason", "stage", "done", "total", "left", "words", "details"]),
             (self._show_form, ["raw", "problems", "shown"]),
             (self._show_about, ["about"]),
-            (self._show_picture, ["pictures"]),
+            (self._show_picture, ["pictures", "picked", "pointed"]),
             (self._show_result, ["verdicts", "numbers"]),
             (self._show_code, ["code"]),
         ]
@@ -73,6 +75,29 @@ class PanelView:
         for handler, names in self._observed:
             self.model.unobserve(handler, names=names)
         _close(self.widget)
+        for heard in self._events:
+            heard.close()
+
+    def _watched(self) -> list[Any]:
+        """What hears clicks on the picture, and the mouse that rests on it, where they mean something."""
+        found: list[Any] = []
+        if self.model.capability.picked is not None:
+            found.append(self._heard(self.model.pick, ["click"]))
+        if self.model.capability.pointed is not None:
+            found.append(self._heard(self.model.point, ["mousemove", "mouseleave"], RESTS))
+        return found
+
+    def _heard(self, do: Callable[[float, float], None], events: list[str], rests: int = 0) -> Any:
+        from ipyevents import Event
+
+        def passed_on(event: dict[str, Any]) -> None:
+            width, height = event["boundingRectWidth"], event["boundingRectHeight"]
+            do(event["relativeX"] / width, 1.0 - event["relativeY"] / height)
+
+        limit = {"throttle_or_debounce": "debounce", "wait": rests} if rests else {}
+        heard = Event(source=self._image, watched_events=events, **limit)
+        heard.on_dom_event(passed_on)
+        return heard
 
     def _head(self) -> widgets.Widget:
         capability = self.model.capability
@@ -181,7 +206,9 @@ class PanelView:
         if self.model.picture:
             self._image.value = self.model.picture
             self._image.tooltip = self.model.alt
-            self._caption.value = f"<span class='mlip-quiet'>{escape(self.model.alt)}</span>"
+            invites = self.model.capability.invites if self.model.result is not None else ""
+            words = " ".join(filter(None, (self.model.alt, self.model.pointed or self.model.picked or invites)))
+            self._caption.value = f"<span class='mlip-quiet' role='status'>{escape(words)}</span>"
             if len(self.picture.children) == 1:
                 self.picture.children = (self._image, self._caption)
 

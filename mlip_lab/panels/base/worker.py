@@ -134,10 +134,11 @@ class Painter:
             self._queued = True
         _PAINTER.put(self._draw)
 
-    def forget(self) -> None:
-        """Draw nothing that was asked for before."""
+    def forget(self) -> Callable[[], None] | None:
+        """Draw nothing that was asked for before; gives what is not drawn, if anything."""
         with self._lock:
-            self._newest = None
+            left, self._newest = self._newest, None
+        return left
 
     def _draw(self) -> None:
         with self._lock:
