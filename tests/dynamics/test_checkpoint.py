@@ -98,7 +98,7 @@ module, folder, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 force = ToyCalculator(argon_from(module), fast=True)
 run.SAVE_EVERY, run.SAVE_SHARE, run.REPORT_EVERY, trajectory.FLUSH_EVERY = 0.02, 1e3, 0.005, 0.01
 atoms = bulk("Ar", cubic=True, a=5.3) * 2
-how = dict(steps=12000, time_step=4.0, ensemble="langevin", temperature=60.0, sample_every=50)
+how = dict(steps=40000, time_step=4.0, ensemble="langevin", temperature=60.0, sample_every=100)
 md(atoms, force, trajectory=folder / f"first-{name}", **{**how, "steps": 5})  # loads all that it takes
 random.seed(4)
 checkpoint = folder / "run.npz"
@@ -130,11 +130,11 @@ def test_a_run_killed_ten_times_ends_in_the_same_state(
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0 and done.stdout.split() == ["10"], done.stderr
     how: dict[str, Any] = {
-        "steps": 12000, "time_step": 4.0, "ensemble": "langevin", "temperature": 60.0, "sample_every": 50
+        "steps": 40000, "time_step": 4.0, "ensemble": "langevin", "temperature": 60.0, "sample_every": 100
     }  # fmt: skip
     path, other = tmp_path / name, tmp_path / f"whole{Path(name).suffix}"
     before = len(trajectory_of(path))
-    assert 0 < before < 241
+    assert 0 < before < 401
     broken = md(argon, fast, trajectory=path, checkpoint=tmp_path / "run.npz", **how)
     whole = md(argon, fast, trajectory=other, **how)
     assert same(broken, whole)
