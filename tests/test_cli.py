@@ -284,7 +284,7 @@ def test_lab_serves_the_notebooks_until_it_is_ended(tmp_path: Path, page: bool) 
         assert ("seen here" if page else '"00_welcome.ipynb"') in shown
         inner = server.process.children()
         server.process.terminate()
-        assert server.process.wait(20) == 0
+        assert server.process.wait(60) == 0
         assert not any(process.is_running() for process in inner)
 
 

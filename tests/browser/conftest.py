@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.harness import Notebook, Page, Screen, write_notebook
+from tests.browser.harness import PATIENCE, Notebook, Page, Screen, write_notebook
 from tests.browser.servers import Server, jupyterlab, voila
 
 # WebGL by software: no machine that runs tests needs a graphics card.
@@ -94,7 +94,7 @@ def written(folder: Path, cells: tuple[str | Path, ...]) -> Path:
 
 def new_page(browser: Any, theme: str, width: int, height: int) -> Any:
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE * 30_000)
     return page
 
 

@@ -22,6 +22,9 @@ from tests.browser.servers import Server
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # Said by the servers' own pages, whatever the notebook does.
 NOISE = re.compile(r"favicon|preloaded using link preload|cdn\.jsdelivr\.net|@jupyter-notebook/lab-extension")
+# Times by which waits for what is on the page are longer than on a quiet machine. It costs nothing where nothing fails;
+# what has to be fast is asserted apart. Waits for a cell are long as they are: some end only so (see conftest.py).
+PATIENCE = 3
 PRESSED = "button, [role=tab], .jupyter-widget-Collapse-header, summary, a"
 SIDEWAYS = """boxes => Math.max(0, ...boxes
     .flatMap(box => [box, ...box.querySelectorAll(':not(textarea, pre, select)')])
@@ -64,7 +67,7 @@ class Screen:
 
     def open(self) -> None:
         """Load the page."""
-        self.page.goto(self.url)
+        self.page.goto(self.url, timeout=PATIENCE * 90_000)  # Voila runs the notebook first
         self._ready()
 
     def reload(self) -> None:
@@ -81,7 +84,7 @@ class Screen:
     def widget(self, css_class: str, timeout: float = 30) -> Any:
         """The first visible element of a CSS class, waited for."""
         found = self.page.locator(f".{css_class}").filter(visible=True).first
-        found.wait_for(timeout=1000 * timeout)
+        found.wait_for(timeout=PATIENCE * 1000 * timeout)
         return found
 
     def button(self, label: str, within: Any = None) -> Any:
@@ -91,7 +94,7 @@ class Screen:
 
     def click(self, label: str, within: Any = None, timeout: float = 30) -> None:
         """Press a button by its label as soon as it is enabled."""
-        self.button(label, within).click(timeout=1000 * timeout)
+        self.button(label, within).click(timeout=PATIENCE * 1000 * timeout)
 
     def seconds_until(self, label: str, words: str) -> float:
         """Press a button, and time on the page's own clock how long until the panel's line of state says so."""
@@ -164,14 +167,14 @@ class Screen:
     def see(self, words: str | re.Pattern[str], timeout: float = 30, within: Any = None) -> str:
         """Wait until these words are visible; gives all the text there."""
         pattern = re.compile(re.escape(words)) if isinstance(words, str) else words
-        seen = ""
+        seen, patience = "", PATIENCE * timeout
 
         def found() -> bool:
             nonlocal seen
             seen = self.text(within)
             return pattern.search(seen) is not None
 
-        self.poll(found, timeout, lambda: f"Not seen in {timeout} s: {pattern.pattern}. There is:\n{seen}")
+        self.poll(found, patience, lambda: f"Not seen in {patience} s: {pattern.pattern}. There is:\n{seen}")
         return seen
 
     def poll(self, condition: Callable[[], bool], timeout: float, otherwise: Callable[[], str]) -> None:
@@ -183,7 +186,7 @@ class Screen:
 
     def until(self, condition: str, timeout: float = 30) -> Any:
         """Wait until an expression in JavaScript holds; gives its value."""
-        return self.page.wait_for_function(condition, timeout=1000 * timeout).json_value()
+        return self.page.wait_for_function(condition, timeout=PATIENCE * 1000 * timeout).json_value()
 
     def screenshot(self, name: str, within: Any = None) -> Path:
         """Save a picture of the page or of a part among the artefacts."""
@@ -234,7 +237,7 @@ class Notebook(Screen):
         """Wait until no cell runs."""
         self.until(f"!{self._running}", timeout)
 
-    def run_all(self, timeout: float = 60) -> None:
+    def run_all(self, timeout: float = 90) -> None:
         """Run every cell and wait; an error in one fails the test."""
         self.page.evaluate(
             "() => { window.ranAll = false;"
@@ -260,7 +263,7 @@ class Notebook(Screen):
             )
         )
 
-    def run(self, code: str, timeout: float = 60) -> str:
+    def run(self, code: str, timeout: float = 90) -> str:
         """Run code in a new cell at the end; gives its text once it has ended; an error fails the test."""
         index = self.start(code)
         self._answered(f"window.ran[{index}]", timeout)
@@ -277,7 +280,8 @@ class Notebook(Screen):
             lambda: bool(self.page.evaluate(condition)),
             timeout,
             lambda: (
-                f"No answer in {timeout} s. Cells, kernel and connection for the page: {self.page.evaluate(page)}. "
+                f"No answer in {timeout} s. "
+                f"Cells, kernel and connection for the page: {self.page.evaluate(page)}. "
                 f"Threads of the kernel:\n{self.server.stacks()}\n{self.server.said()}"
             ),
         )
@@ -341,4 +345,4 @@ class Page(Screen):
     """A notebook as Voila shows it."""
 
     def _ready(self) -> None:
-        self.page.locator("#loading").wait_for(state="hidden", timeout=90_000)
+        self.page.locator("#loading").wait_for(state="hidden", timeout=PATIENCE * 90_000)

@@ -144,7 +144,7 @@ def start(command: Sequence[str], folder: Path, home: Path, written: IO[bytes]) 
     )
 
 
-def wait_for(address: str, process: subprocess.Popen[bytes], log: Path, timeout: float = 60) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path, timeout: float = 180) -> None:
     """Wait until a server answers."""
     last = time.monotonic() + timeout
     while True:

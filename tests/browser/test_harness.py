@@ -160,7 +160,7 @@ def test_voila_shows_atoms(voila_page: Callable[..., Page]) -> None:
     canvas = page.page.locator("canvas").first
     canvas.wait_for()
     # A blank canvas has one colour; shaded spheres have many.
-    page.poll(lambda: len(np.unique(page.pixels(canvas).reshape(-1, 3), axis=0)) > 100, 30, lambda: "blank canvas")
+    page.poll(lambda: len(np.unique(page.pixels(canvas).reshape(-1, 3), axis=0)) > 100, 60, lambda: "blank canvas")
     page.screenshot("atoms")
     assert page.errors == [], "\n".join(page.errors)
 
@@ -180,4 +180,4 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     with suppress(psutil.NoSuchProcess):
-        psutil.Process(int(killed.stdout)).wait(10)
+        psutil.Process(int(killed.stdout)).wait(60)

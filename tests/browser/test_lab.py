@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from functools import partial
 from typing import Any
 
 import nbformat
 import pytest
-
-pytestmark = pytest.mark.timeout(600)
 
 read_notebook = partial(nbformat.read, as_version=4)
 LAB = "from mlip_lab import Lab\nlab = Lab(); lab"
@@ -97,7 +96,7 @@ def test_stop_takes_effect_within_a_second(notebook: Any, subshells: bool) -> No
     nb.click("Molecular dynamics")
     nb.set("Steps", "1000000")
     if subshells:
-        nb.start("import time; time.sleep(60)")
+        nb.start("import time; time.sleep(120)")
     nb.click("Run")
     nb.see(re.compile("After .* ps"), timeout=15)
     waited = {"MD": nb.seconds_until("Stop", "Stopped after")}
@@ -123,7 +122,9 @@ def test_without_subshells_stop_waits_for_the_cell_and_no_longer(notebook: Any) 
     nb.start("import time; time.sleep(5)")
     nb.click("Stop")
     nb.wait_idle()
-    nb.see("Continue picks up there", timeout=1.5)
+    began = time.monotonic()
+    nb.see("Continue picks up there")
+    assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize("subshells", [True, False], ids=["subshells", "no-subshells"])

@@ -6,9 +6,6 @@ import json
 from typing import Any
 
 import psutil
-import pytest
-
-pytestmark = pytest.mark.timeout(400)
 
 LAB = "from mlip_lab import Lab\nlab = Lab(); lab"
 # When the picture of a panel changed, and every WebGL context that was ever given out

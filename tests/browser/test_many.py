@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.timeout(400)
-
 HULL = """
 from ase.calculators.emt import EMT
 from mlip_lab import panels

@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.timeout(400)
-
 SETUP = """
 from ase.build import bulk
 from ase.calculators.emt import EMT

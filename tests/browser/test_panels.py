@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(400)
-
 EMT_MD = """
 from ase.build import bulk
 from ase.calculators.emt import EMT

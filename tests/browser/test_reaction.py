@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.timeout(400)
-
 SETUP = """
 import time
 from ase.build import add_adsorbate, fcc100

@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = [
-    pytest.mark.timeout(400),
-    pytest.mark.skipif(
-        "MLIP_LAB_ARTIFACTS" not in os.environ, reason="MLIP_LAB_ARTIFACTS names no folder for the pictures"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    "MLIP_LAB_ARTIFACTS" not in os.environ, reason="MLIP_LAB_ARTIFACTS names no folder for the pictures"
+)
 
 SETUP = """
 import numpy as np

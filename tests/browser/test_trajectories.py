@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.timeout(400)
-
 FILES = """
 import numpy as np
 from ase.build import bulk

@@ -10,8 +10,6 @@ import pytest
 
 from mlip_lab.plots.structure import seen_from
 
-pytestmark = pytest.mark.timeout(240)
-
 SETUP = """
 import numpy as np
 from ase.build import bulk, molecule
@@ -37,7 +35,7 @@ EDGES = """() => { const made = stage.getComponentsByName('cell').list[0].shape.
 
 def drawn(nb: Any) -> Any:
     """The card, once the canvas has taken the place of the flat picture."""
-    nb.poll(lambda: nb.value("viewer.drawn") == "True", 30, lambda: f"3-D has not started: {nb.errors}")
+    nb.poll(lambda: nb.value("viewer.drawn") == "True", 60, lambda: f"3-D has not started: {nb.errors}")
     nb.run(REACH)
     nb.until("window.stage !== undefined")
     return nb.widget("mlip-card")
@@ -99,9 +97,9 @@ def test_slider_and_live_coordinates_move_the_atoms_without_a_reload(notebook: A
     )
     before = nb.pixels(card)
     nb.set("frame", 7)
-    nb.poll(lambda: nb.value("viewer.frame") == "7", 10, lambda: "the slider did not arrive")
+    nb.poll(lambda: nb.value("viewer.frame") == "7", 60, lambda: "the slider did not arrive")
     nb.poll(
-        lambda: bool(np.abs(ngl_positions(nb) - ase(nb, "frames[7]")).max() < 1e-3), 10, lambda: "the atoms stood still"
+        lambda: bool(np.abs(ngl_positions(nb) - ase(nb, "frames[7]")).max() < 1e-3), 60, lambda: "the atoms stood still"
     )
     assert (nb.pixels(card) != before).any()
     nb.screenshot("viewer_frames")
@@ -111,7 +109,7 @@ def test_slider_and_live_coordinates_move_the_atoms_without_a_reload(notebook: A
     )
     nb.poll(
         lambda: bool(np.abs(ngl_positions(nb) - ase(nb, "crystal.positions + 0.25")).max() < 1e-3),
-        10,
+        60,
         lambda: "the live coordinates did not arrive",
     )
     assert nb.page.evaluate("loads") == 0
@@ -133,7 +131,7 @@ def test_atoms_are_clicked_and_the_distance_is_said(notebook: Any) -> None:
         nb.page.mouse.click(box["x"] + x, box["y"] + box["height"] - y)
         nb.poll(
             lambda count=str(index + 1): nb.value("len(viewer.measured)") == count,
-            10,
+            60,
             lambda: "the click was not heard",
         )
     distance = float(nb.value("float(molecule('CO').get_distance(0, 1))"))
@@ -157,7 +155,7 @@ def test_the_picture_comes_back_after_a_reload_and_flat_gives_the_context_back(n
     nb.until("gl.isContextLost()")
     card = nb.widget("mlip-card")
     card.locator("canvas").wait_for(state="detached")
-    nb.poll(lambda: card.locator("img").is_visible(), 10, lambda: "no flat picture")
+    nb.poll(lambda: card.locator("img").is_visible(), 60, lambda: "no flat picture")
     assert nb.value("live.count()") == "0"
     assert "32 atoms, Si32" in card.locator("img").get_attribute("title")
     nb.screenshot("viewer_flat")
@@ -183,6 +181,6 @@ def test_more_views_than_a_browser_has_contexts(notebook: Any) -> None:
         "import ipywidgets; ipywidgets.VBox([v.widget for v in viewers])"
     )
     nb.run_all()
-    nb.poll(lambda: nb.value("sum(v.mode == 'flat' for v in viewers)") == "2", 30, lambda: "none gave its view back")
-    nb.poll(lambda: nb.value("sum(v.drawn for v in viewers)") == nb.value("live.MOST"), 30, lambda: "not all drawn")
+    nb.poll(lambda: nb.value("sum(v.mode == 'flat' for v in viewers)") == "2", 60, lambda: "none gave its view back")
+    nb.poll(lambda: nb.value("sum(v.drawn for v in viewers)") == nb.value("live.MOST"), 60, lambda: "not all drawn")
     nb.see("Choose 3-D to bring this one back")

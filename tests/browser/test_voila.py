@@ -6,10 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.timeout(400)
-
 WELCOME = Path(__file__).resolve().parents[2] / "notebooks" / "00_welcome.ipynb"
 
 

@@ -34,7 +34,7 @@ def test_the_example_runs_in_a_panel(example: Any) -> None:
     assert example.PUSH.fields[2].help == "How far it is pushed."
     model.set("furthest", "0.1")
     model.run()
-    assert model.wait(30) and model.state == "done", model.words
+    assert model.wait(60) and model.state == "done", model.words
     # EMT's copper sits in its minimum: a push to either side costs energy, quadratically at first.
     energies = model.result.energies - model.result.energies[0]
     assert np.all(np.diff(energies) > 0)

@@ -25,7 +25,7 @@ def view() -> Any:
 
 def done(view: PanelView) -> None:
     view.run.click()
-    assert view.model.wait(10)
+    assert view.model.wait(60)
 
 
 def test_inputs_show_defaults_with_unit_and_help(view: PanelView) -> None:
@@ -58,7 +58,7 @@ def test_buttons_follow_the_state(view: PanelView) -> None:
     view.run.click()
     assert (view.run.disabled, view.stop.disabled) == (True, False)
     view.stop.click()
-    assert view.model.wait(5)
+    assert view.model.wait(60)
     assert (view.run.disabled, view.stop.disabled, view.resume.disabled) == (False, True, False)
     assert "Stopped" in view.status.value
 
@@ -77,7 +77,7 @@ def test_result_picture_numbers_and_judgements(view: PanelView) -> None:
 
 def test_enter_runs(view: PanelView) -> None:
     view.rows["scale"].input._handle_custom_msg({"event": "submit"}, [])
-    assert view.model.state == "running" and view.model.wait(10)
+    assert view.model.state == "running" and view.model.wait(60)
     view.rows["scale"].input.value = "abc"
     view.rows["scale"].input._handle_custom_msg({"event": "submit"}, [])
     assert view.model.state != "running"
