@@ -9,17 +9,41 @@ Channel-wise products: Darby et al., DOI 10.1103/PhysRevLett.131.028001.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlip_lab.kernels.straight import harmonics, single_assignment
+from mlip_lab.kernels.straight import harmonics, indented, single_assignment
 
 Polynomial = dict[tuple[int, ...], float]  # sorted lm indices of each monomial → coefficient
+
+
+@dataclass(frozen=True)
+class Place:
+    """How emitted code reads and writes a row of an array.
+
+    Attributes:
+        reads: By array, an expression of {row}.
+        writes: By array, a line of {row} and {value}.
+    """
+
+    reads: dict[str, str]
+    writes: dict[str, str]
+
+    def get(self, name: str, row: int) -> str:
+        """An expression."""
+        return self.reads[name].format(row=row)
+
+    def put(self, name: str, row: int, value: str) -> str:
+        """A line."""
+        return self.writes[name].format(row=row, value=value)
 
 
 @lru_cache
@@ -71,12 +95,19 @@ def invariants(lmax: int, body_order: int) -> tuple[Polynomial, ...]:
 
 def _triple(table: NDArray[np.float64], l1: int, l2: int, l3: int) -> Polynomial:
     block = table[l1 * l1 : (l1 + 1) ** 2, l2 * l2 : (l2 + 1) ** 2, l3 * l3 : (l3 + 1) ** 2]
-    scale = 1.0 / np.linalg.norm(block)
+    norm = np.linalg.norm(block)
     polynomial: Polynomial = defaultdict(float)
     for a, b, c in np.argwhere(block):
         key = tuple(sorted((int(l1 * l1 + a), int(l2 * l2 + b), int(l3 * l3 + c))))
-        polynomial[key] += float(scale * block[a, b, c])
-    return {key: value for key, value in polynomial.items() if abs(value) > 1e-12}
+        polynomial[key] += float(block[a, b, c] / norm)
+    return {key: _surd(value) for key, value in polynomial.items() if abs(value) > 1e-12}
+
+
+def _surd(value: float) -> float:
+    """The square root of a fraction that the value is but for rounding: of 208 constants at l = 4, 82 are different."""
+    exact = math.copysign(math.sqrt(Fraction(value * value).limit_denominator(10**7)), value)
+    assert abs(exact - value) < 1e-13
+    return exact
 
 
 def _product(first: Polynomial, second: Polynomial) -> Polynomial:
@@ -106,35 +137,43 @@ def source(lmax: int, body_order: int) -> str:
     weights = [f"w{b} = db[{b}, c]" for b in range(len(polynomials))]
     push = [f"b[{b}, c] = {_directional(p)}" for b, p in enumerate(polynomials)]
     curve = [f"da[{i}, c] = {_curved(polynomials, i)}" for i in range(n_lm)]
-    columns, place = "a.shape[1]", "{name}[{row}, c]"
+    place = Place(
+        {name: f"{name}[{{row}}, c]" for name in ("a", "db")},
+        {name: f"{name}[{{row}}, c] = {{value}}" for name in ("b", "da")},
+    )
     return "\n\n".join(
         [
-            _function("invariants", "a, b", columns, _values(polynomials, lmax, place)),
-            _function("invariants_vjp", "a, db, da", columns, _gradients(polynomials, lmax, place)),
-            _function("invariants_jvp", "a, t, b", columns, loads["a"] + loads["t"] + push),
-            _function("invariants_hvp", "a, db, t, da", columns, loads["a"] + loads["t"] + weights + curve),
+            _function("invariants", "a, b", _values(polynomials, lmax, place)),
+            _function("invariants_vjp", "a, db, da", _gradients(polynomials, lmax, place)),
+            _function("invariants_jvp", "a, t, b", loads["a"] + loads["t"] + push),
+            _function("invariants_hvp", "a, db, t, da", loads["a"] + loads["t"] + weights + curve),
         ]
     )
 
 
-def fused_source(lmax: int, body_order: int, n_channels: int) -> str:
-    """Source of `invariants(a, b)` and `invariants_vjp(a, db, da)` on flat arrays with rows of n_channels."""
-    polynomials, place = invariants(lmax, body_order), f"{{name}}[{{row}} * {n_channels} + c]"
-    # a count known only at run time keeps the compiler from unrolling the loop before it can vectorise it
-    options = ", **UNWRAPPED"
-    columns = f"min(a.size // {(lmax + 1) ** 2}, {n_channels})"
+def fused_source(lmax: int, body_order: int) -> str:
+    """Source of `invariants(a, first, b)` and `invariants_vjp(a, first, db, da)` for one channel of a block of atoms.
+
+    Its densities begin at `first` of the flat arrays a and da, and b and db are those of this channel.
+    """
+    polynomials = invariants(lmax, body_order)
+    reads = {"a": "load(a, first + {row} * LANES)", "db": "load(db, {row} * LANES)"}
+    writes = {"b": "store(b, {row} * LANES, {value})", "da": "store(da, first + {row} * LANES, {value})"}
+    place = Place(reads, writes)
+    functions = {
+        "invariants(a, first, b)": _values(polynomials, lmax, place),
+        "invariants_vjp(a, first, db, da)": _gradients(polynomials, lmax, place),
+    }
+    head = '@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)\ndef '
     return "\n\n".join(
-        [
-            _function("invariants", "a, b", columns, _values(polynomials, lmax, place), options),
-            _function("invariants_vjp", "a, db, da", columns, _gradients(polynomials, lmax, place), options),
-        ]
+        f"{head}{name}:\n" + "\n".join(indented(single_assignment(body))) + "\n" for name, body in functions.items()
     )
 
 
-def _function(name: str, arguments: str, columns: str, body: list[str], options: str = "") -> str:
-    lines = "\n".join(f"        {line}" for line in single_assignment(body))
-    head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy"{options})\ndef {name}({arguments}):'
-    return f"{head}\n    for c in range({columns}):\n{lines}\n"
+def _function(name: str, arguments: str, body: list[str]) -> str:
+    lines = "\n".join(indented(indented(single_assignment(body))))
+    head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")\ndef {name}({arguments}):'
+    return f"{head}\n    whole_vectors()\n    for c in range(a.shape[1]):\n{lines}\n"
 
 
 def _nested(polynomial: Polynomial) -> dict[int, dict[int, dict[int, float]]]:
@@ -146,7 +185,8 @@ def _nested(polynomial: Polynomial) -> dict[int, dict[int, dict[int, float]]]:
 
 
 def _scaled(terms: dict[int, float]) -> str:
-    return " + ".join(f"real({c!r}) * a{k}" for k, c in terms.items())
+    first, *rest = (f"{'-' if c < 0.0 else '+'} real({abs(c)!r}) * a{k}" for k, c in terms.items())
+    return " ".join([first.removeprefix("+ ").replace("- ", "-"), *rest])
 
 
 def _kinds(polynomials: tuple[Polynomial, ...], lmax: int) -> Iterator[tuple[int, str, Any]]:
@@ -168,16 +208,16 @@ def _kinds(polynomials: tuple[Polynomial, ...], lmax: int) -> Iterator[tuple[int
             yield b, "product", [(l, k) for l in range(n) for k in range(l, n)][b - first]
 
 
-def _loads(lmax: int, place: str) -> list[str]:
+def _loads(lmax: int, place: Place) -> list[str]:
     """Densities and their power spectra p_l = Σ_m a_lm² / √(2l+1)."""
-    lines = [f"a{i} = {place.format(name='a', row=i)}" for i in range((lmax + 1) ** 2)]
+    lines = [f"a{i} = {place.get('a', i)}" for i in range((lmax + 1) ** 2)]
     for l in range(lmax + 1):
         squares = " + ".join(f"a{i} * a{i}" for i in range(l * l, (l + 1) ** 2))
         lines.append(f"p{l} = real({(2.0 * l + 1.0) ** -0.5!r}) * ({squares})")
     return lines
 
 
-def _values(polynomials: tuple[Polynomial, ...], lmax: int, place: str) -> list[str]:
+def _values(polynomials: tuple[Polynomial, ...], lmax: int, place: Place) -> list[str]:
     lines = _loads(lmax, place)
     for b, kind, about in _kinds(polynomials, lmax):
         if kind == "density":
@@ -194,17 +234,17 @@ def _values(polynomials: tuple[Polynomial, ...], lmax: int, place: str) -> list[
                 for i, row in about.items()
             ]
             value = " + ".join(rows)
-        lines.append(f"{place.format(name='b', row=b)} = {value}")
+        lines.append(place.put("b", b, value))
     return lines
 
 
-def _gradients(polynomials: tuple[Polynomial, ...], lmax: int, place: str) -> list[str]:
+def _gradients(polynomials: tuple[Polynomial, ...], lmax: int, place: Place) -> list[str]:
     """Reverse mode: each product of two densities is formed once, and each monomial costs two operations."""
     n_lm = (lmax + 1) ** 2
     lines = _loads(lmax, place)
     lines += [f"d{i} = real(0.0)" for i in range(n_lm)] + [f"q{l} = real(0.0)" for l in range(lmax + 1)]
     for b, kind, about in _kinds(polynomials, lmax):
-        lines.append(f"w = {place.format(name='db', row=b)}")
+        lines.append(f"w = {place.get('db', b)}")
         if kind == "density":
             lines.append("d0 += w")
         elif kind == "power":
@@ -221,11 +261,11 @@ def _gradients(polynomials: tuple[Polynomial, ...], lmax: int, place: str) -> li
                 for number, (j, terms) in enumerate(row.items()):
                     lines += [f"v = {_scaled(terms)}", f"s = u * a{j}", f"d{j} += u * v"]
                     lines += [f"t {'+=' if number else '='} a{j} * v"]
-                    lines += [f"d{k} += real({c!r}) * s" for k, c in terms.items()]
+                    lines += [f"d{k} {'-' if c < 0.0 else '+'}= real({abs(c)!r}) * s" for k, c in terms.items()]
                 lines.append(f"d{i} += w * t")
     for l in range(lmax + 1):
         lines.append(f"q{l} = real({2.0 * (2.0 * l + 1.0) ** -0.5!r}) * q{l}")
-        lines += [f"{place.format(name='da', row=i)} = d{i} + q{l} * a{i}" for i in range(l * l, (l + 1) ** 2)]
+        lines += [place.put("da", i, f"d{i} + q{l} * a{i}") for i in range(l * l, (l + 1) ** 2)]
     return lines
 
 

@@ -15,6 +15,7 @@ from numba import njit
 
 from mlip_lab.kernels.harmonics import FAST, harmonics, legendre_factors
 from mlip_lab.kernels.radial import radial_basis
+from mlip_lab.kernels.vectors import whole_vectors
 
 
 @njit(cache=True, nogil=True)
@@ -190,6 +191,7 @@ def densities(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pair, l
     Returns:
         A (n, (lmax+1)², S·n_radial) and P (n, S·n_pair).
     """
+    whole_vectors()
     n_atoms, n_species = species.size, r0.shape[0]
     a = np.empty((n_atoms, (lmax + 1) ** 2, n_species * n_radial))
     p = np.empty((n_atoms, n_species * n_pair))
@@ -222,6 +224,7 @@ def densities_vjp(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pai
     Returns:
         ∂E/∂positions (n, 3) in eV/Å and ∂E/∂strain (3, 3) in eV.
     """
+    whole_vectors()
     n_atoms, n_species = species.size, r0.shape[0]
     gradient = np.zeros((n_atoms, 3))
     virial = np.zeros((3, 3))
@@ -288,6 +291,7 @@ def densities_jvp(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pai
     Returns:
         δA (n, lm, zk) and δP (n, zk).
     """
+    whole_vectors()
     n_atoms, n_species = species.size, r0.shape[0]
     a = np.empty((n_atoms, (lmax + 1) ** 2, n_species * n_radial))
     p = np.empty((n_atoms, n_species * n_pair))

@@ -23,7 +23,7 @@ from types import ModuleType
 
 from mlip_lab.core.errors import InputError
 from mlip_lab.core.files import write_bytes
-from mlip_lab.kernels import couplings, neural, straight
+from mlip_lab.kernels import couplings, neural, straight, vectors
 from mlip_lab.kernels.straight import Sizes
 
 _LOCK = threading.Lock()
@@ -38,6 +38,9 @@ from numba import njit
 from mlip_lab.kernels.density import {density}
 from mlip_lab.kernels.harmonics import FAST
 from mlip_lab.kernels.neighbors import build_pairs, needs_rebuild
+from mlip_lab.kernels.vectors import (
+    add_totals, full, load, narrow, positive, root, splat, store, total, transpose, whole_vectors,
+)
 from mlip_lab.kernels.zbl import zbl
 
 real = np.{precision}
@@ -61,8 +64,10 @@ def learning_module(lmax: int, body_order: int) -> ModuleType:
     return _module(f"learning_l{lmax}_b{body_order}", parts)
 
 
-def running_module(sizes: Sizes, body_order: int, readout: str, n_hidden: int, precision: str) -> ModuleType:
-    """The fused `evaluate` and `md_chunk` for the running path.
+def running_module(
+    sizes: Sizes, body_order: int, readout: str, n_hidden: int, precision: str, *, ensemble: bool = False
+) -> ModuleType:
+    """What runs a potential: `evaluate_part`, `evaluate` and `md_chunk`, or `evaluate_members` of an ensemble.
 
     Args:
         sizes: Numbers of functions and channels.
@@ -70,41 +75,45 @@ def running_module(sizes: Sizes, body_order: int, readout: str, n_hidden: int, p
         readout: "linear", "kernel" or "neural".
         n_hidden: Hidden units, a multiple of neural.TILE; of the neural readout only.
         precision: "float64" or "float32", of everything but positions, sums of energies and forces.
+        ensemble: Whether for several members.
     """
-    n_features = len(couplings.invariants(sizes.lmax, body_order)) * sizes.n_channels
+    n_invariants = len(couplings.invariants(sizes.lmax, body_order))
     constants = {
-        "BLOCK": neural.BLOCK,
         "CHUNK": straight.CHUNK,
-        "LANES": straight.LANES[precision],
+        "BLOCK": sizes.lanes,
+        "LANES": sizes.lanes,
         "ROWS": straight.ROWS,
-        **{name: getattr(straight, name) for name in ("UX", "UY", "UZ", "DISTANCE")},
+        **{name: getattr(straight, name) for name in ("UX", "UY", "UZ", "DISTANCE", "H")},
         "N_LM": sizes.n_lm,
-        "N_EVEN": sizes.n_even,
         "N_RADIAL": sizes.n_radial,
         "N_PAIR": sizes.n_pair,
-        "PADDED": sizes.padded,
+        "N_ROWS": sizes.n_rows,
         "N_CHANNELS": sizes.n_channels,
-        "N_FEATURES": n_features,
+        "N_INVARIANTS": n_invariants,
     }
 
     def parts() -> list[str]:
         neural_readout = readout == "neural"
-        return [
+        common = [
             _header(precision, "most_neighbors"),
             "\n".join(f"{name} = {value}" for name, value in constants.items()) + "\n",
             straight.source(sizes),
-            couplings.fused_source(sizes.lmax, body_order, sizes.n_channels),
-            neural.source(n_features, n_hidden) if neural_readout else _text(f"readout_{readout}"),
-            _text("evaluate"),
-            _text("md_chunk"),
+            couplings.fused_source(sizes.lmax, body_order),
+            neural.source(n_invariants, n_hidden) if neural_readout else _text(f"readout_{readout}"),
+            _text("scatter"),
+            _text("block"),
         ]
+        if ensemble:
+            members = _text("members").replace("{low_lanes}", str(vectors.lanes("float32")))
+            return [*common, members, _low(straight.pull(sizes)), _low(_text("scatter"))]
+        return [*common, _text("evaluate"), _text("md_chunk")]
 
     def written() -> list[str]:
         return [_plain(part) for part in parts()] if precision == "float64" else parts()
 
     width = f"_h{n_hidden}" if readout == "neural" else ""
     shape = f"l{sizes.lmax}_b{body_order}_n{sizes.n_radial}_p{sizes.n_pair}_c{sizes.n_channels}{width}"
-    return _module(f"{readout}_{shape}_{precision}", written)
+    return _module(f"{readout}_{shape}_{precision}{'_members' if ensemble else ''}", written)
 
 
 def _header(precision: str, density: str) -> str:
@@ -118,6 +127,13 @@ def _text(template: str) -> str:
 def _plain(source: str) -> str:
     """The same with its float64 constants as mere literals: a sixth less to compile."""
     return re.sub(r"\breal\((-?\d[\d.e+-]*)\)", r"\1", source)
+
+
+def _low(source: str) -> str:
+    """The same in single precision, as functions of their own, in a module of either precision."""
+    for old, new in ((r"\bdef (\w+)\(", r"def \1_low("), (r"\breal\(", "low("), (r"\bLANES\b", "LOW_LANES")):
+        source = re.sub(old, new, source)
+    return source
 
 
 def cache_folder() -> Path:

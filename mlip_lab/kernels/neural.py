@@ -1,90 +1,95 @@
-"""Straight-line code for the neural readout of a block of atoms.
+"""Straight-line code for the neural readout of a block of atoms, which lie side by side in a vector.
 
-The hidden layer and its transpose are matrix products of a few atoms with many weights. A tile of TILE hidden units and
-BLOCK atoms keeps its sums in registers, so a weight that was fetched serves all atoms.
+The hidden layer and its transpose are matrix products of a few atoms with many weights. They are done channel by
+channel, as soon as its invariants are known and until its gradients are used: those of all channels would not stay in
+the first-level cache. A tile of hidden units keeps its sums in registers, so that an invariant that was fetched serves
+all of them, and a weight all atoms.
 """
 
 from __future__ import annotations
 
+from mlip_lab.kernels import vectors
 from mlip_lab.kernels.straight import added, indented
 
-BLOCK = 4  # atoms
-TILE = 4  # hidden units
+TILE = 8  # hidden units; two tiles at once where there are twice as many registers
+_HEAD = '@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)'
 
 
-def source(n_features: int, n_hidden: int) -> str:
-    """Python source of `work_size` and `readout`.
+def source(n_invariants: int, n_hidden: int) -> str:
+    """Python source of `work_size`, `begin`, `take`, `finish` and `give`.
 
     Args:
-        n_features: Invariants of an atom.
+        n_invariants: Invariants of a channel.
         n_hidden: Hidden units, a multiple of TILE (filled up with weights of zero).
     """
-    atoms, units = range(BLOCK), range(TILE)
-    dot = [f"v{q} = b[{q * n_features} + f]" for q in atoms]
-    for u in units:
-        dot += [f"weight = w1[first + {u * n_features} + f]", *(f"x{u}_{q} += weight * v{q}" for q in atoms)]
-    forward = [f"first = h * {n_features}"]
-    forward += [f"x{u}_{q} = b1[h + {u}]" for u in units for q in atoms]
-    forward += [f"for f in range({n_features}):", *indented(dot)]
-    forward += [f"x[{q * n_hidden} + h + {u}] = x{u}_{q}" for u in units for q in atoms]
-
-    pull = [f"w_{u} = w1[first + {u * n_features} + f]" for u in units]
-    pull += [f"db[{q * n_features} + f] += {added([f'd{u}_{q} * w_{u}' for u in units])}" for q in atoms]
-    backward = [f"first = h * {n_features}"]
-    backward += [f"d{u}_{q} = d[{q * n_hidden} + h + {u}]" for u in units for q in atoms]
-    backward += [f"for f in range({n_features}):", *indented(pull)]
-
-    linear = ["wf = w[f]"]
-    for q in atoms:
-        linear += [f"e{q} += wf * b[{q * n_features} + f]", f"db[{q * n_features} + f] = wf"]
-
-    def lines(body: list[str]) -> str:
-        return "\n".join(f"    {line}" for line in body)
-
-    return _TEXT.format(
-        hidden=n_hidden,
-        block=BLOCK,
-        flat=BLOCK * n_hidden,
-        start=lines([f"e{q} = real(0.0)" for q in atoms]),
-        linear=lines([f"for f in range({n_features}):", *indented(linear)]),
-        forward=lines([f"for h in range(0, {n_hidden}, {TILE}):", *indented(forward)]),
-        backward=lines([f"for h in range(0, {n_hidden}, {TILE}):", *indented(backward)]),
-        finish=lines([f"energies[{q}] += e{q}" for q in atoms]),
-    )
+    tile = 2 * TILE if vectors.BYTES == 64 and n_hidden % (2 * TILE) == 0 else TILE
+    take, give = ["energy = load(work, N_HIDDEN * LANES)"], []
+    for begin in range(0, n_hidden, tile):
+        units = range(begin, begin + tile)
+        products = [f"    v, at = load(b, f * LANES), (c * N_INVARIANTS + f) * {n_hidden}"]
+        products += [f"    x{u} = x{u} + v * splat(w1, at + {u})" for u in units]
+        slope = "load(db, f * LANES)" if begin else "splat(w, c * N_INVARIANTS + f)"
+        if begin == 0:
+            products += [f"    energy = energy + v * {slope}"]
+        take += [f"x{u} = load(work, {u} * LANES)" for u in units]
+        take += [f"for f in range({n_invariants}):", *products]
+        take += [f"store(work, {u} * LANES, x{u})" for u in units]
+        terms = added([slope, *(f"d{u} * splat(w1, at + {u})" for u in units)])
+        give += [f"d{u} = load(work, {u} * LANES)" for u in units]
+        give += [f"for f in range({n_invariants}):", f"    at = (c * N_INVARIANTS + f) * {n_hidden}"]
+        give += [f"    store(db, f * LANES, {terms})"]
+    take += ["store(work, N_HIDDEN * LANES, energy)"]
+    text = _TEXT.replace("N_HIDDEN", str(n_hidden)).replace("HEAD", _HEAD)
+    for name, body in (("TAKE", take), ("GIVE", give)):
+        lines = "\n".join(indented(body)).replace("N_HIDDEN", str(n_hidden))
+        text = text.replace(f"    {name}", lines)
+    return text
 
 
-_TEXT = '''@njit(cache=True, nogil=True)
+_TEXT = '''# Readout of a block of atoms: w·b + w₂·φ(W₁ᵀ b + b₁), with φ(x) = x/2 (1 + x s) and s = 1/√(1 + x²). It
+# takes the invariants b channel by channel, and gives their gradients so. Scratch: W₁ᵀ b + b₁, then w₂ φ', and the
+# energy.
+
+
+@njit(cache=True, nogil=True)
 def work_size(weights):
-    """Scratch that the readout asks for."""
-    return 2 * {flat}
+    """Vectors of scratch that the readout asks for."""
+    return N_HIDDEN + 1
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)
-def activate(x, d):
-    """x → φ(x) = x/2 (1 + x s), d → φ'(x) = 1/2 (1 + x (2 + x²) s³) with s = 1/√(1 + x²)."""
+HEAD
+def begin(weights, m, z, work):
+    """Before the first channel."""
+    b1 = weights[2][m, z]
+    for h in range(N_HIDDEN):
+        store(work, h * LANES, splat(b1, h))
+    store(work, N_HIDDEN * LANES, full(real(0.0)))
+
+
+HEAD
+def take(weights, m, z, c, b, work):
+    """Add a channel."""
+    w, w1 = weights[0][m, z], weights[1][m, z]
+    TAKE
+
+
+HEAD
+def finish(weights, m, z, work, energies):
+    """Energies of the atoms; φ'(x) = 1/2 (1 + x (2 + x²) s³)."""
+    w2 = weights[3][m, z]
     half, one, two = real(0.5), real(1.0), real(2.0)
-    for h in range(min(x.size, {flat})):
-        v = x[h]
-        s = one / math.sqrt(one + v * v)
-        x[h] = half * v * (one + v * s)
-        d[h] = half * (one + v * (two + v * v) * s * s * s)
+    energy = load(work, N_HIDDEN * LANES)
+    for h in range(N_HIDDEN):
+        x, weight = load(work, h * LANES), half * splat(w2, h)
+        s = one / root(one + x * x)
+        energy = energy + weight * x * (one + x * s)
+        store(work, h * LANES, weight * (one + x * (two + x * x) * s * s * s))
+    store(energies, 0, energy)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)
-def readout(weights, m, z, b, db, work, energies):
-    """Energies of a block of atoms: w·b + w₂·φ(W₁ᵀ b + b₁), and their gradients by b."""
-    w, w1, b1, w2 = weights[0][m, z], weights[1][m, z], weights[2][m, z], weights[3][m, z]
-    x, d = work[:{flat}], work[{flat} :]
-{start}
-{linear}
-{forward}
-    activate(x, d)
-    for q in range({block}):
-        energy = real(0.0)
-        for h in range({hidden}):
-            energy += w2[h] * x[q * {hidden} + h]
-            d[q * {hidden} + h] *= w2[h]
-        energies[q] = energy
-{backward}
-{finish}
+HEAD
+def give(weights, m, z, c, work, db):
+    """Gradients by the invariants of a channel."""
+    w, w1 = weights[0][m, z], weights[1][m, z]
+    GIVE
 '''

@@ -1,8 +1,8 @@
-"""Straight-line code for the loops over neighbours and channels of the running path.
+"""Straight-line code for the loops over neighbours, channels and atoms of the running path.
 
-Every function works on flat arrays whose rows lie a constant apart, so that the compiler sees without a check at run
-time that rows do not overlap, and turns the loop over neighbours (or channels) into vector instructions. What is summed
-over within one turn of the loop is written out, term by term, and stays in registers.
+Neighbours of one atom lie side by side in vectors (vectors.py) in `basis`, `project` and `pull`, and up to as many
+atoms of one species as a vector has places, a block, in all between. What is summed over within one turn of a loop is
+written out, term by term, and stays in registers.
 
 Rows of `s`, kept for each chunk of up to CHUNK neighbours of one species: unit vector, 1/r, r, x and h, with
 x the argument of the Chebyshev polynomials and f_c = h³ (see radial.py). Rows of `t`, scratch: g_k, then Y_lm.
@@ -12,23 +12,24 @@ g'_k = 2x' g_{k-1} + 2x g'_{k-1} - g'_{k-2}. Harmonics are Y_lm = Q_lm(z) c_m(x,
 with Q_lm written as a polynomial, so that the gradient of a sum needs only, for each m, the sums over l of w_lm Q_lm
 and w_lm Q'_lm.
 
-What bought what, in instructions an atom (callgrind, default preset, silicon, float64, compiled for AVX2, which
-callgrind can read; with AVX-512 vectors are twice as long and fewer sums spill), before the last steps below: 90.8
-thousand, 174.7 thousand without the freedom to reorder sums (harmonics.FAST), which lets every loop over neighbours,
-channels and features become vector instructions; 91.6 thousand where a division by zero is checked for (error_model);
-84.5 thousand with atoms one by one through the readout, which fetches its weights four times as often instead. 56.5
-thousand in float32. Four members of an ensemble take 284.4 thousand, 3.1 times one: 26.2 thousand depend on positions
-alone and are done once, 64.5 thousand on weights. Invariants by reverse mode over shared products, sums in registers
-over two harmonics and all radial functions, and gradients of harmonics summed by m cannot be switched off, and were not
-counted one by one; together with the above they took 18.4 µs an atom to 6.6. The pair term costs next to nothing: its
-lower functions ride on the densities of l = 0. Loops whose index the compiler cannot prove positive (Numba wraps
-negative ones) do not vectorise: hence the min(n, CHUNK), and the slices in `mix` and `unmix`. Then it was seen
-that `mix` had been scalar, and to fetch the weights of a degree once for a block of atoms: 7.2 to 6.1 µs an atom, 4.9
-to 4.2 in float32, and 13.2 to 9.9 with four species, whose weights do not fit in the first-level cache (old and new in
-turn on one core, least of many calls). At last a network of one layer in place of two, and every inner function copied
-into its caller (harmonics.FAST says why): 64.6 thousand, 45.0 thousand in float32, 205.9 thousand with four members,
-4.6 µs an atom. Tried without gain: two rows of `mix` at a time, and every degree written out, which takes five seconds
-longer to compile.
+What bought what, in µs an atom for silicon, default preset, float64, on one core with AVX-512, old and new in turn:
+sums that may be reordered (harmonics.FAST), without which nothing is a vector instruction; a loop that the compiler
+sees to begin at zero, because Numba wraps negative indices. From 4.8:
+
+- registers of 64 bytes in place of 32, which LLVM prefers: 4.2;
+- atoms side by side through mixing, invariants and readout, in place of channels: no vector is half empty, a weight is
+  fetched once for all of them, and constants of the invariants are kept for 16 turns of a loop, not for two: 3.5;
+- 83 different constants of the invariants in place of 208 that differ by rounding only: they no longer fill the stack;
+- a stack that is aligned to 64 bytes. Without it every vector that leaves a register lies on two cache lines: the
+  gradient of the invariants took 500 ns a channel, and takes 220; with scratch arrays aligned, 2.8 in all.
+
+Sums over neighbours are added up for 8 rows at a time and turned from atom by row to row by atom in registers
+(`add_totals`, `transpose`), which is for several species what the single one does not feel: 1.65 to 1.5 times the time
+of one. Tried without gain: two rows of `mix` at a time, and weights of all channels in one run through the readout,
+whose values then do not stay in the first-level cache.
+
+Of an ensemble of four, the shared part takes 1.0 of 8.3, mixing to its transpose 1.2 a member, the mean of forces 0.8,
+and their spread in single precision 1.7 (with its forces member by member in double precision, 3 times a single one).
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 CHUNK = 64  # neighbours in one run of the loops; an atom with more has several chunks
-LANES = {"float64": 8, "float32": 16}  # chunks are filled up to a multiple: one vector of 64 bytes
+TERMS = 16  # of a sum, whose values are kept in registers
+SUMS = 16  # kept in registers
 ROWS = 7  # of s
 UX, UY, UZ, INVERSE, DISTANCE, X, H = range(ROWS)
 
@@ -57,12 +59,14 @@ class Sizes:
         n_pair: Radial functions of the pair term.
         lmax: Largest degree.
         n_channels: Radial channels.
+        lanes: Numbers in a vector.
     """
 
     n_radial: int
     n_pair: int
     lmax: int
     n_channels: int
+    lanes: int
 
     @property
     def n_lm(self) -> int:
@@ -70,26 +74,22 @@ class Sizes:
         return (self.lmax + 1) ** 2
 
     @property
-    def n_even(self) -> int:
-        """Number of harmonics, filled up to an even one."""
-        return self.n_lm + self.n_lm % 2
-
-    @property
-    def padded(self) -> int:
-        """n_radial filled up to whole vectors."""
-        return -(-self.n_radial // 8) * 8
+    def n_rows(self) -> int:
+        """Densities g_k Y_lm and what of the pair term is left out of them, filled up to whole vectors."""
+        n = self.n_lm * self.n_radial + self.n_pair - self.n_radial
+        return -(-n // self.lanes) * self.lanes
 
 
 def source(sizes: Sizes) -> str:
     """Python source of the functions, in the order in which the running path calls them."""
-    parts = (_basis, _project, _mix, _unmix, _slopes, _combine, _pull)
+    parts = (_basis, _project, _mix, _unmix, pull)
     return "\n\n".join(part(sizes) for part in parts)
 
 
 def _function(name: str, arguments: str, doc: str, body: Iterable[str]) -> str:
     lines = "\n".join(f"    {line}" if line else "" for line in body)
     head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)\ndef {name}({arguments}):'
-    return f'{head}\n    """{doc}"""\n{lines}\n'
+    return f'{head}\n    """{doc}"""\n    whole_vectors()\n{lines}\n'
 
 
 def indented(lines: Iterable[str]) -> list[str]:
@@ -149,6 +149,9 @@ def single_assignment(lines: Iterable[str]) -> list[str]:
 
     found = []
     for line in lines:
+        if line.startswith("store("):
+            found.append(current(line))
+            continue
         target, how, expression = re.split(r" ([+-]?=) ", line, maxsplit=1)
         value = current(expression)
         if "[" in target:
@@ -181,36 +184,27 @@ def _powers(lmax: int) -> list[str]:
 
 
 def _basis(sizes: Sizes) -> str:
-    doc = "Radial functions and harmonics of the vectors in the first three rows of s; sums of the g_k left out of t."
-    rest = range(sizes.n_radial, sizes.n_pair)
-    row = "s[{} * CHUNK + j]"
-    store = [f"t[{k} * CHUNK + j] = g{k}" for k in range(sizes.n_radial)]
-    recursion = ["g0 = h * h * h", "g1 = x * g0"]
-    recursion += [f"g{k} = x2 * g{k - 1} - g{k - 2}" for k in range(2, sizes.n_pair)]
+    doc = "Rows of t: radial functions and harmonics of the vectors in the first three rows of s."
+    row, write = "load(s, {} * CHUNK + j)", "store({}, {} * CHUNK + j, {})"
     lines = [f"x, y, z = {row.format(UX)}, {row.format(UY)}, {row.format(UZ)}", "square = x * x + y * y + z * z"]
-    lines += ["inverse = one / math.sqrt(square)", "h = one - square * per_cutoff", "h = h if h > zero else zero"]
+    lines += ["inverse = one / root(square)", "h = positive(one - square * per_cutoff)"]
     lines += ["t0 = scale / (one + square * per_r0)", "x2 = t0 + offset"]
-    lines += [f"{row.format(INVERSE)} = inverse", f"{row.format(DISTANCE)} = square * inverse"]
-    lines += [f"{row.format(H)} = h", f"{row.format(X)} = x2"]
     lines += ["ux, uy, uz = x * inverse, y * inverse, z * inverse"]
-    lines += [f"{row.format(UX)} = ux", f"{row.format(UY)} = uy", f"{row.format(UZ)} = uz"]
-    lines += ["x = x2", "x2 = x + x", *recursion, *store]
-    lines += [f"p{k} += g{k}" for k in rest]
+    kept = {INVERSE: "inverse", DISTANCE: "square * inverse", H: "h", X: "x2", UX: "ux", UY: "uy", UZ: "uz"}
+    lines += [write.format("s", place, value) for place, value in kept.items()]
+    lines += ["x = x2", "x2 = x + x", "g0 = h * h * h", "g1 = x * g0"]
+    lines += [f"g{k} = x2 * g{k - 1} - g{k - 2}" for k in range(2, sizes.n_pair)]
+    lines += [write.format("t", k, f"g{k}") for k in range(sizes.n_pair)]
     lines += ["x, y, z = ux, uy, uz", "zz = z * z", *_powers(sizes.lmax)]
-    table = legendre(sizes.lmax)
-    for (l, m), q in table.items():
-        at = sizes.n_radial + l * l + l
-        if l == 0:
-            lines += [f"t[{at} * CHUNK + j] = one"]
-        elif m == 0:
-            lines += [f"t[{at} * CHUNK + j] = {_polynomial(q)}"]
+    for (l, m), q in legendre(sizes.lmax).items():
+        at = sizes.n_pair + l * l + l
+        if m == 0:
+            lines += [write.format("t", at, _polynomial(q) if l > 0 else "full(one)")]
         else:
             lines += [f"q = {_polynomial(q)}"]
-            lines += [f"t[{at + m} * CHUNK + j] = q * c{m}", f"t[{at - m} * CHUNK + j] = q * s{m}"]
-    head = ["one, zero = real(1.0), real(0.0)", *_transform(), *(f"p{k} = real(0.0)" for k in rest)]
-    body = [*head, "for j in range(min(n, CHUNK)):", *indented(lines)]
-    body += [f"sums[{k - sizes.n_radial}] += p{k}" for k in rest]
-    return _function("basis", "s, t, n, r0, cutoff, sums", doc, body)
+            lines += [write.format("t", at + m, f"q * c{m}"), write.format("t", at - m, f"q * s{m}")]
+    body = ["one = real(1.0)", *_transform(), "for j in range(0, n, LANES):", *indented(single_assignment(lines))]
+    return _function("basis", "s, t, n, r0, cutoff", doc, body)
 
 
 def _transform() -> list[str]:
@@ -224,85 +218,76 @@ def _transform() -> list[str]:
 
 
 def _project(sizes: Sizes) -> str:
-    doc = "raw[lm, k] += Σ_j g_k Y_lm, for two harmonics at a time."
-    n, names = sizes.n_radial, [f"{a}{k}" for a in "ab" for k in range(sizes.n_radial)]
-    inner = ["y, z = t[first + j], t[first + CHUNK + j]"]
-    for k in range(n):
-        inner += [f"g = t[{k} * CHUNK + j]", f"a{k} += g * y", f"b{k} += g * z"]
-    tile = [f"first = ({n} + lm) * CHUNK", *(f"{name} = real(0.0)" for name in names)]
-    tile += ["for j in range(min(n, CHUNK)):", *indented(inner), f"row = lm * {n}"]
-    tile += [f"raw[row + {i}] += {name}" for i, name in enumerate(names)]
-    return _function("project", "t, n, raw", doc, [f"for lm in range(0, {sizes.n_lm}, 2):", *indented(tile)])
+    doc = "own[first + row] += Σ_j g_k Y_lm, and Σ_j g_k for those left out of the densities."
+    rows = [(k, lm) for lm in range(sizes.n_lm) for k in range(sizes.n_radial)]
+    rows += [(k, 0) for k in range(sizes.n_radial, sizes.n_pair)]
+    body = []
+    at_once = max(SUMS, sizes.lanes)
+    for begin in range(0, len(rows), at_once):
+        tile = rows[begin : begin + at_once]
+        filled = -(-len(tile) // sizes.lanes) * sizes.lanes
+        inner = [f"g{k} = load(t, {k} * CHUNK + j)" for k in sorted({k for k, _ in tile})]
+        inner += [f"y{lm} = load(t, {sizes.n_pair + lm} * CHUNK + j)" for lm in sorted({lm for _, lm in tile} - {0})]
+        inner += [f"a{i} = a{i} + g{k}" + (f" * y{lm}" if lm > 0 else "") for i, (k, lm) in enumerate(tile)]
+        body += [f"a{i} = full(real(0.0))" for i in range(filled)]
+        body += ["for j in range(0, n, LANES):", *indented(inner)]
+        for i in range(0, filled, sizes.lanes):
+            sums = ", ".join(f"a{i + k}" for k in range(sizes.lanes))
+            body += [f"add_totals(own, first + {begin + i}, {sums})"]
+    return _function("project", "t, n, own, first", doc, body)
 
 
 def _mix(sizes: Sizes) -> str:
-    doc = "a[q, lm, c] += Σ_k raw[q, lm, k] mixing[l, k, c] for the atoms q of a block."
-    return _by_degree("mix", "raw, mixing, a", doc, sizes, ("raw", sizes.n_radial), ("a", sizes.n_channels), "+=")
+    doc = "a[c, lm] += Σ_yk raw[y, lm, k] mixing[y, l, c, k] for a block of atoms."
+    inner, outer = (sizes.n_radial, "y * {n_rows} + lm * {n} + {i}"), (sizes.n_channels, "j * {n_lm} + lm")
+    return _by_degree("mix", "raw, mixing, a", doc, sizes, inner, outer, fresh=False)
 
 
 def _unmix(sizes: Sizes) -> str:
-    doc = "raw[q, lm, k] = Σ_c da[q, lm, c] mixing[l, c, k]; here k is filled up to whole vectors."
-    return _by_degree("unmix", "da, mixing, raw", doc, sizes, ("da", sizes.n_channels), ("raw", sizes.padded), "=")
+    doc = "raw[y, lm, k] = Σ_c da[c, lm] unmixing[y, l, k, c] for a block of atoms."
+    inner, outer = (sizes.n_channels, "{i} * {n_lm} + lm"), (sizes.n_radial, "y * {n_rows} + lm * {m} + j")
+    return _by_degree("unmix", "da, unmixing, raw", doc, sizes, inner, outer, fresh=True)
 
 
 def _by_degree(
-    name: str, arguments: str, doc: str, sizes: Sizes, x: tuple[str, int], y: tuple[str, int], how: str
+    name: str, arguments: str, doc: str, sizes: Sizes, inner: tuple[int, str], outer: tuple[int, str], *, fresh: bool
 ) -> str:
-    """y[q, lm, j] = Σ_i x[q, lm, i] mixing[l, i, j]: weights of a degree are fetched once for a block of atoms.
+    """y[j] = Σ_i w[l, j, i] x[i] for each lm and species met, or += where it is not fresh.
 
-    Over slices, in which the compiler sees that no index is negative.
+    As many i at a time as registers hold. Places of x[i] and y[j] are given with the numbers of i and j.
     """
-    (source, n), (target, c) = x, y
-    row = [f"x{i} = x[lm * {n} + {i}]" for i in range(n)]
-    row += [f"row = y[lm * {c} : (lm + 1) * {c}]", f"for j in range(min(row.size, {c})):"]
-    row += [f"    row[j] {how} {added([f'x{i} * w[{i * c} + j]' for i in range(n)])}"]
-    atom = [f"x, y = {source}[q], {target}[q]", "for lm in range(l * l, (l + 1) * (l + 1)):", *indented(row)]
-    body = [f"w = mixing[l * {n * c} : (l + 1) * {n * c}]", "for q in range(block):", *indented(atom)]
-    return _function(name, f"{arguments}, block", doc, [f"for l in range({sizes.lmax + 1}):", *indented(body)])
+    source, weights, target = arguments.split(", ")
+    (n, x), (m, y) = inner, outer
+    counts = {"n": n, "m": m, "n_lm": sizes.n_lm, "n_rows": sizes.n_rows}
+    loops = [f"for l in range({sizes.lmax + 1}):", "    for lm in range(l * l, (l + 1) * (l + 1)):"]
+    body = []
+    for begin in range(0, n, TERMS):
+        terms = range(begin, min(n, begin + TERMS))
+        loads = [f"x{i} = load({source}, ({x.format(i=i, **counts)}) * BLOCK)" for i in terms]
+        before = [] if fresh and begin == 0 else [f"load({target}, at)"]
+        row = [f"for j in range({m}):", f"    w = ((y * {sizes.lmax + 1} + l) * {m} + j) * {n}"]
+        row += [f"    at = ({y.format(**counts)}) * BLOCK"]
+        row += [f"    store({target}, at, {added(before + [f'x{i} * splat({weights}, w + {i})' for i in terms])})"]
+        own = "y *" in x  # what is read belongs to a species; else one reading serves all
+        each = ["for y in range(met.size):", "    if met[y] > 0:", *indented(indented([*(loads if own else []), *row]))]
+        body += [*loops, *indented(indented([*([] if own else loads), *each]))]
+    return _function(name, f"met, {arguments}", doc, body)
 
 
-def _slopes(sizes: Sizes) -> str:
-    doc = "Rows of t: g_k of the densities, and after them the derivatives of all g_k."
-    row = "s[{} * CHUNK + j]"
+def pull(sizes: Sizes) -> str:
+    """Source of `pull`."""
+    doc = (
+        "Gradient of the energy of an atom by each pair vector (rows of out), from its draw = ∂E/∂raw. With w_lm "
+        "= Σ_k draw[lm, k] g_k and v_lm = Σ_k draw[lm, k] g'_k, the energy changes as Σ_lm w_lm dY_lm + v_lm Y_lm dr."
+    )
+    row, n = "load(s, {} * CHUNK + j)", sizes.n_radial
     lines = [f"h, x, r = {row.format(H)}, {row.format(X)}, {row.format(DISTANCE)}", "t0 = x - offset"]
     lines += ["x2 = x + x", "dx = slope * r * t0 * t0", "dx2 = dx + dx", "g0 = h * h * h", "d0 = edge * r * h * h"]
     lines += ["g1 = x * g0", "d1 = dx * g0 + x * d0"]
     for k in range(2, sizes.n_pair):
         lines += [f"g{k} = x2 * g{k - 1} - g{k - 2}", f"d{k} = dx2 * g{k - 1} + x2 * d{k - 1} - d{k - 2}"]
-    lines += [f"t[{k} * CHUNK + j] = g{k}" for k in range(sizes.n_radial)]
-    lines += [f"t[{sizes.n_radial + k} * CHUNK + j] = d{k}" for k in range(sizes.n_pair)]
-    head = ["one = real(1.0)", *_transform(), "slope, edge = real(-2.0) * per_r0 / scale, real(-6.0) * per_cutoff"]
-    body = [*head, "for j in range(min(n, CHUNK)):", *indented(lines)]
-    return _function("slopes", "s, n, r0, cutoff, t", doc, body)
-
-
-def _combine(sizes: Sizes) -> str:
-    doc = (
-        "Rows of w: Σ_k raw[lm, k] g_k, and after them Σ_k raw[lm, k] g'_k, for two harmonics at a time; row 0 of out: "
-    )
-    doc += "Σ_k weights[k] g'_k of the g_k left out of the densities."
-    n, width = sizes.n_radial, sizes.padded
-    terms = [(f"t[{k} * CHUNK + j]", f"t[{n + k} * CHUNK + j]", k) for k in range(n)]
-    inner = []
-    for g, d, k in terms:
-        inner += [f"g, d = {g}, {d}"]
-        how = "=" if k == 0 else "+="
-        inner += [f"w0 {how} a{k} * g", f"w1 {how} b{k} * g", f"v0 {how} a{k} * d", f"v1 {how} b{k} * d"]
-    inner += ["w[first + j] = w0", "w[first + CHUNK + j] = w1"]
-    inner += [f"w[first + {sizes.n_even} * CHUNK + j] = v0", f"w[first + {sizes.n_even + 1} * CHUNK + j] = v1"]
-    tile = [f"a{k}, b{k} = raw[lm * {width} + {k}], raw[(lm + 1) * {width} + {k}]" for k in range(n)]
-    tile += ["first = lm * CHUNK", "for j in range(min(n, CHUNK)):", *indented(inner)]
-    rest = added([f"weights[{k}] * t[{n + k} * CHUNK + j]" for k in range(n, sizes.n_pair)])
-    first = ["for j in range(min(n, CHUNK)):", f"    out[j] = {rest}"]
-    body = [*first, f"for lm in range(0, {sizes.n_lm}, 2):", *indented(tile)]
-    return _function("combine", "t, n, raw, weights, w, out", doc, body)
-
-
-def _pull(sizes: Sizes) -> str:
-    doc = "Gradient of the energy by each pair vector (rows of out), from the sums over k."
-    row = "s[{} * CHUNK + j]"
-    lines = [f"x, y, z = {row.format(UX)}, {row.format(UY)}, {row.format(UZ)}", "zz = z * z", *_powers(sizes.lmax)]
-    lines += ["gx = real(0.0)", "gy = real(0.0)", "gz = real(0.0)", "radial = out[j]"]
+    lines += [f"radial = {added([f'splat(weights, {k}) * d{k}' for k in range(n, sizes.n_pair)])}"]
+    lines += [f"x, y, z = {row.format(UX)}, {row.format(UY)}, {row.format(UZ)}", "zz = z * z", *_powers(sizes.lmax)]
     table = legendre(sizes.lmax)
     for m in range(sizes.lmax + 1):
         for sign, c, s in ((1, "c", "s"), (-1, "s", "c")):
@@ -310,26 +295,31 @@ def _pull(sizes: Sizes) -> str:
                 continue
             for l in range(m, sizes.lmax + 1):
                 lm, q = l * l + l + sign * m, table[l, m]
+                lines += [f"f{k} = splat(draw, first + {lm * n + k})" for k in range(n)]
+                lines += [f"v = {added([f'f{k} * d{k}' for k in range(n)])}"]
                 how = "=" if l == m else "+="
-                lines += [f"q = {_polynomial(q)}", f"sv {how} q * w[{sizes.n_even + lm} * CHUNK + j]"]
+                lines += [f"q = {_polynomial(q)}", f"sv {how} q * v"]
                 if l > 0:
-                    lines += [f"w0 = w[{lm} * CHUNK + j]"]
+                    lines += [f"w = {added([f'f{k} * g{k}' for k in range(n)])}"]
                 if m > 0:
-                    lines += [f"sw {how} q * w0"]
+                    lines += [f"sw {how} q * w"]
                 if l > m:
                     derivative = q[1:] * np.arange(1.0, q.size)
-                    lines += [f"sd {'=' if l == m + 1 else '+='} {_polynomial(derivative)} * w0"]
+                    lines += [f"sd {'=' if l == m + 1 else '+='} {_polynomial(derivative)} * w"]
             factor = "" if m == 0 else f" * {c}{m}"
             lines += [f"radial += sv{factor}"]
             if m < sizes.lmax:
-                lines += [f"gz += sd{factor}"]
+                lines += [f"gz {'=' if (m, sign) == (0, 1) else '+='} sd{factor}"]
             if m == 1:
-                lines += ["gx += sw"] if sign > 0 else ["gy += sw"]
+                lines += ["gx = sw"] if sign > 0 else ["gy = sw"]
             elif m > 1:
                 lines += [f"sw = {number(m)} * sw", f"gx += sw * {c}{m - 1}"]
                 lines += [f"gy {'-' if sign > 0 else '+'}= sw * {s}{m - 1}"]
+    if sizes.lmax == 0:
+        lines += ["gx, gy, gz = real(0.0) * x, real(0.0) * x, real(0.0) * x"]
     lines += [f"inverse = {row.format(INVERSE)}", "along = radial - (x * gx + y * gy + z * gz) * inverse"]
-    lines += ["out[j] = gx * inverse + along * x", "out[CHUNK + j] = gy * inverse + along * y"]
-    lines += ["out[2 * CHUNK + j] = gz * inverse + along * z"]
-    body = ["for j in range(min(n, CHUNK)):", *indented(single_assignment(lines))]
-    return _function("pull", "s, n, w, out", doc, body)
+    lines += ["store(out, j, gx * inverse + along * x)", "store(out, CHUNK + j, gy * inverse + along * y)"]
+    lines += ["store(out, 2 * CHUNK + j, gz * inverse + along * z)"]
+    head = ["one = real(1.0)", *_transform(), "slope, edge = real(-2.0) * per_r0 / scale, real(-6.0) * per_cutoff"]
+    body = [*head, "for j in range(0, n, LANES):", *indented(single_assignment(lines))]
+    return _function("pull", "s, n, r0, cutoff, draw, first, weights, out", doc, body)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from mlip_lab.core.checks import one_of
 from mlip_lab.kernels import generated, neural
 from mlip_lab.kernels.straight import Sizes
+from mlip_lab.kernels.vectors import lanes
 from mlip_lab.model.config import PotentialConfig
 
 Floats = NDArray[np.float64]
@@ -80,7 +82,8 @@ class Compiled:
     """What runs a potential: a compiled module and its parameters.
 
     Attributes:
-        module: Generated module with `evaluate_part`, and `evaluate` and `md_chunk` for a single member.
+        module: Generated module with `evaluate_part`, `evaluate` and `md_chunk`, or for several members with
+            `evaluate_members`.
         theta: Parameters for them.
         config: The configuration.
         members: How many sets of weights.
@@ -119,24 +122,49 @@ class Compiled:
         ends = [round(k * n / threads) for k in range(threads + 1)]
 
         def part(k: int) -> tuple[Floats, Floats, float]:
-            forces, virials = np.zeros((self.members, n, 3)), np.zeros((self.members, 3, 3))
-            square = self.module.evaluate_part(
-                self.theta, species, positions, cell, *pairs, order, ends[k], ends[k + 1], energies, forces, virials
-            )
-            return forces, virials, square
+            forces, virial = np.zeros((n, self.members, 3)), np.zeros((3, 3))
+            place = species, positions, cell, *pairs, order, ends[k], ends[k + 1]
+            if self.members == 1:
+                square = self.module.evaluate_part(self.theta, *place, energies[0], forces[:, 0], virial)
+            else:
+                turn = mean_and_contrasts(self.members)
+                square = self.module.evaluate_members(self.theta, turn, *place, energies, forces, virial)
+            return forces, virial, square
 
         if threads == 1:
-            forces, virials, square = part(0)
-            return joined(energies, forces, virials, float(np.sqrt(square)))
+            return self._evaluation(energies, *part(0))
         with _ONE_AT_A_TIME, ThreadPoolExecutor(threads - 1) as pool:
             others = [pool.submit(part, k) for k in range(1, threads)]
-            forces, virials, square = part(0)
+            forces, virial, square = part(0)
             for other in others:  # in order: sums of floating-point numbers depend on it
-                more_forces, more_virials, more_square = other.result()
+                more_forces, more_virial, more_square = other.result()
                 forces += more_forces
-                virials += more_virials
+                virial += more_virial
                 square = min(square, more_square)
-        return joined(energies, forces, virials, float(np.sqrt(square)))
+        return self._evaluation(energies, forces, virial, square)
+
+    def _evaluation(self, energies: Floats, forces: Floats, virial: Floats, square: float) -> Evaluation:
+        """From mean forces and their contrasts, whose squares sum up to those of the deviations from the mean."""
+        closest = float(np.sqrt(square))
+        if self.members == 1:
+            return Evaluation(energies[0], forces[:, 0], virial, closest)
+        energy_spread = float(energies.sum(axis=1).std(ddof=1))
+        forces_spread = np.sqrt((forces[:, 1:] ** 2).sum(axis=(1, 2)) / (self.members - 1))
+        mean = np.ascontiguousarray(forces[:, 0])
+        return Evaluation(energies.mean(axis=0), mean, virial, closest, energy_spread, forces_spread)
+
+
+@lru_cache
+def mean_and_contrasts(members: int) -> Floats:
+    """Row 0 takes the mean; the others are orthonormal to it and to each other (Helmert).
+
+    (members, members), and as many columns of zeros as make their number a multiple of four.
+    """
+    turn = np.tril(np.ones((members, members)), -1) - np.diag(np.arange(members))
+    turn[0] = 1.0
+    norms = np.linalg.norm(turn, axis=1, keepdims=True)
+    norms[0] = members
+    return np.pad(turn / norms, ((0, 0), (0, -members % 4)))
 
 
 def default_threads() -> int:
@@ -152,25 +180,23 @@ def compile_weights(c: PotentialConfig, members: Sequence[Weights], precision: s
     """Module and parameters of a configuration and its members; compiles at the first call, if at all."""
     one_of("precision", precision, ("float64", "float32"))
     hidden = -(-c.n_hidden // neural.TILE) * neural.TILE
-    sizes = Sizes(c.n_radial, c.n_pair, c.lmax, c.n_channels)
-    module = generated.running_module(sizes, c.body_order, c.readout, hidden, precision)
+    sizes = Sizes(c.n_radial, c.n_pair, c.lmax, c.n_channels, lanes(precision))
+    module = generated.running_module(sizes, c.body_order, c.readout, hidden, precision, ensemble=len(members) > 1)
     w = {name: np.stack([weights[name] for weights in members]) for name in members[0]}
-    theta = (_frame(c, w, sizes, precision), _readout(c, w, hidden, precision))
+    theta = (_frame(c, w, precision), _readout(c, w, hidden, precision))
     return Compiled(module, theta, c, len(members))
 
 
-def _frame(c: PotentialConfig, w: Weights, sizes: Sizes, precision: str) -> tuple[Any, ...]:
+def _frame(c: PotentialConfig, w: Weights, precision: str) -> tuple[Any, ...]:
     """Everything but the readout as the fused kernel reads it, filled up with zeros to its sizes."""
     s, k, channels, degrees, members = c.n_species, c.n_radial, c.n_channels, c.lmax + 1, len(w["e0"])
-    mixing = w["mixing"].reshape(members, s, degrees, s, k, channels).transpose(0, 1, 3, 2, 4, 5)
-    unmixing = np.zeros((members, s, s, degrees, channels, sizes.padded))
-    unmixing[..., :k] = mixing.swapaxes(4, 5)
+    unmixing = w["mixing"].reshape(members, s, degrees, s, k, channels).transpose(0, 1, 3, 2, 4, 5)
     return (
         float(c.cutoff),
         np.array(c.r0),
         w["e0"],
         _cast(w["pair"].reshape(members, s, s, c.n_pair), precision),
-        _cast(mixing.reshape(members, s, s, -1), precision),
+        _cast(unmixing.swapaxes(4, 5).reshape(members, s, s, -1), precision),
         _cast(unmixing.reshape(members, s, s, -1), precision),
         np.array(c.numbers, dtype=float),
         np.array(c.inner),
@@ -179,13 +205,20 @@ def _frame(c: PotentialConfig, w: Weights, sizes: Sizes, precision: str) -> tupl
 
 
 def _readout(c: PotentialConfig, w: Weights, hidden: int, precision: str) -> tuple[Any, ...]:
-    arrays = [w["linear"]]
+    """What the readout reads, with the invariants of a channel side by side."""
+
+    def by_channel(array: Floats) -> Floats:
+        members, species, _, *rest = array.shape
+        blocks = array.reshape(members, species, -1, c.n_channels, *rest)
+        return blocks.swapaxes(2, 3).reshape(array.shape)
+
+    arrays = [by_channel(w["linear"])]
     if c.readout == "kernel":
-        arrays += [w[name] for name in ("mean", "q", "points", "alpha")]
+        arrays += [by_channel(w["mean"]), by_channel(w["q"]), w["points"], w["alpha"]]
     if c.readout == "neural":
         none, more = (0, 0), (0, hidden - c.n_hidden)
         b1, w2 = (np.pad(w[name], (none, none, more)) for name in ("b1", "w2"))
-        w1 = np.pad(w["w1"], (none, none, none, more)).swapaxes(2, 3)
+        w1 = by_channel(np.pad(w["w1"], (none, none, none, more)))
         arrays += [w1.reshape(*b1.shape[:2], -1), b1, w2]
     return tuple(_cast(array, precision) for array in arrays)
 

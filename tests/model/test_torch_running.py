@@ -50,7 +50,8 @@ def test_it_agrees_with_the_kernel(rng, readout, n_species, members, structure, 
         assert tensors.energy_spread is None and tensors.forces_spread is None
     else:
         assert tensors.energy_spread == pytest.approx(kernel.energy_spread, abs=1e-10)
-        np.testing.assert_allclose(tensors.forces_spread, kernel.forces_spread, atol=1e-10)
+        # the kernel sums up deviations from the mean in single precision, over tens of neighbours: 6e-8 each
+        np.testing.assert_allclose(tensors.forces_spread, kernel.forces_spread, rtol=2e-6)
 
 
 @pytest.mark.parametrize("skin", [0.0, 1.0])
