@@ -121,37 +121,42 @@ class Compiled:
         order = self.module.by_species(species, self.config.n_species)
         ends = [round(k * n / threads) for k in range(threads + 1)]
 
-        def part(k: int) -> tuple[Floats, Floats, float]:
-            forces, virial = np.zeros((n, self.members, 3)), np.zeros((3, 3))
+        def part(k: int) -> tuple[Floats, NDArray[np.float32], Floats, float]:
+            """Energies of some atoms, and what their pairs add to forces, differences between members, and virial."""
+            forces, virial = np.zeros((n, 3)), np.zeros((3, 3))
+            differences = np.zeros((self.members - 1, n, 3), dtype=np.float32)
             place = species, positions, cell, *pairs, order, ends[k], ends[k + 1]
             if self.members == 1:
-                square = self.module.evaluate_part(self.theta, *place, energies[0], forces[:, 0], virial)
+                square = self.module.evaluate_part(self.theta, *place, energies[0], forces, virial)
             else:
                 turn = mean_and_contrasts(self.members)
-                square = self.module.evaluate_members(self.theta, turn, *place, energies, forces, virial)
-            return forces, virial, square
+                square = self.module.evaluate_members(self.theta, turn, *place, energies, forces, differences, virial)
+            return forces, differences, virial, square
 
         if threads == 1:
             return self._evaluation(energies, *part(0))
         with _ONE_AT_A_TIME, ThreadPoolExecutor(threads - 1) as pool:
             others = [pool.submit(part, k) for k in range(1, threads)]
-            forces, virial, square = part(0)
+            forces, differences, virial, square = part(0)
             for other in others:  # in order: sums of floating-point numbers depend on it
-                more_forces, more_virial, more_square = other.result()
+                more_forces, more_differences, more_virial, more_square = other.result()
                 forces += more_forces
+                differences += more_differences
                 virial += more_virial
                 square = min(square, more_square)
-        return self._evaluation(energies, forces, virial, square)
+        return self._evaluation(energies, forces, differences, virial, square)
 
-    def _evaluation(self, energies: Floats, forces: Floats, virial: Floats, square: float) -> Evaluation:
-        """From mean forces and their contrasts, whose squares sum up to those of the deviations from the mean."""
+    def _evaluation(
+        self, energies: Floats, forces: Floats, differences: NDArray[np.float32], virial: Floats, square: float
+    ) -> Evaluation:
+        """With the spread: squares of the contrasts sum up to those of the deviations from the mean."""
         closest = float(np.sqrt(square))
         if self.members == 1:
-            return Evaluation(energies[0], forces[:, 0], virial, closest)
+            return Evaluation(energies[0], forces, virial, closest)
         energy_spread = float(energies.sum(axis=1).std(ddof=1))
-        forces_spread = np.sqrt((forces[:, 1:] ** 2).sum(axis=(1, 2)) / (self.members - 1))
-        mean = np.ascontiguousarray(forces[:, 0])
-        return Evaluation(energies.mean(axis=0), mean, virial, closest, energy_spread, forces_spread)
+        squares = (differences.astype(np.float64) ** 2).sum(axis=(0, 2))
+        forces_spread = np.sqrt(squares / (self.members - 1))
+        return Evaluation(energies.mean(axis=0), forces, virial, closest, energy_spread, forces_spread)
 
 
 @lru_cache

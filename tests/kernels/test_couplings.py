@@ -81,6 +81,7 @@ def test_emitted_code(rng):
 def test_emitted_text_of_every_body_order(rng, body_order):
     """The text itself, run as plain Python: values, and the three derivatives by their definitions."""
     module: dict = {"njit": lambda **_: lambda function: function, "FAST": None, "real": np.float64}
+    module["whole_vectors"] = lambda: None
     exec(couplings.source(2, body_order), module)
     polynomials, c = couplings.invariants(2, body_order), 2
     n_b = len(polynomials)
