@@ -219,22 +219,31 @@ def _transform() -> list[str]:
 
 def _project(sizes: Sizes) -> str:
     doc = "own[first + row] += Σ_j g_k Y_lm, and Σ_j g_k for those left out of the densities."
-    rows = [(k, lm) for lm in range(sizes.n_lm) for k in range(sizes.n_radial)]
-    rows += [(k, 0) for k in range(sizes.n_radial, sizes.n_pair)]
+    n, lanes = sizes.n_radial, sizes.lanes
+    run = next(run for run in range(1, lanes + SUMS) if run * n % lanes == 0 and run * n >= SUMS)  # of harmonics
+    whole = sizes.n_lm // run * run
+    rows = [(k, lm) for lm in range(run) for k in range(n)]
+    rest = [(k, lm) for lm in range(whole, sizes.n_lm) for k in range(n)]
+    rest += [(k, 0) for k in range(n, sizes.n_pair)]
+    body = [f"for lm in range(0, {whole}, {run}):", *indented(_sums(sizes, rows, "lm"))] if whole else []
+    return _function("project", "t, n, own, first", doc, [*body, *_sums(sizes, rest, "0", whole * n)])
+
+
+def _sums(sizes: Sizes, rows: Sequence[tuple[int, int]], lm: str, at: int = 0) -> list[str]:
+    """Lines that add Σ_j g_k Y of each (k, harmonic after lm) to the rows from lm on and at."""
     body = []
-    at_once = max(SUMS, sizes.lanes)
-    for begin in range(0, len(rows), at_once):
-        tile = rows[begin : begin + at_once]
+    for begin in range(0, len(rows), max(SUMS, sizes.lanes)):
+        tile = rows[begin : begin + max(SUMS, sizes.lanes)]
         filled = -(-len(tile) // sizes.lanes) * sizes.lanes
-        inner = [f"g{k} = load(t, {k} * CHUNK + j)" for k in sorted({k for k, _ in tile})]
-        inner += [f"y{lm} = load(t, {sizes.n_pair + lm} * CHUNK + j)" for lm in sorted({lm for _, lm in tile} - {0})]
-        inner += [f"a{i} = a{i} + g{k}" + (f" * y{lm}" if lm > 0 else "") for i, (k, lm) in enumerate(tile)]
         body += [f"a{i} = full(real(0.0))" for i in range(filled)]
+        inner = [f"g{k} = load(t, {k} * CHUNK + j)" for k in sorted({k for k, _ in tile})]
+        inner += [f"y{m} = load(t, ({sizes.n_pair + m} + {lm}) * CHUNK + j)" for m in sorted({m for _, m in tile})]
+        inner += [f"a{i} = a{i} + g{k} * y{m}" for i, (k, m) in enumerate(tile)]
         body += ["for j in range(0, n, LANES):", *indented(inner)]
         for i in range(0, filled, sizes.lanes):
             sums = ", ".join(f"a{i + k}" for k in range(sizes.lanes))
-            body += [f"add_totals(own, first + {begin + i}, {sums})"]
-    return _function("project", "t, n, own, first", doc, body)
+            body += [f"add_totals(own, first + {at + begin + i} + {lm} * {sizes.n_radial}, {sums})"]
+    return body
 
 
 def _mix(sizes: Sizes) -> str:

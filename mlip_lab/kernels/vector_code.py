@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from llvmlite import ir
 from numba import types
@@ -42,6 +42,8 @@ class _Model(models.PrimitiveModel):
 
 
 class _Arithmetic(AbstractTemplate):
+    metadata: ClassVar[dict[str, str]] = {"target": "cpu"}  # asked before the generic kinds, of which there are ten
+
     def generic(self, args: Any, kws: Any) -> Any:
         """A vector with a vector or a number."""
         found = [one for one in args if isinstance(one, Vector)]
