@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -42,7 +42,7 @@ class _Model(models.PrimitiveModel):
 
 
 class _Arithmetic(AbstractTemplate):
-    metadata: ClassVar[dict[str, str]] = {"target": "cpu"}  # asked before the generic kinds, of which there are ten
+    metadata = {"target": "cpu"}  # noqa: RUF012 - as Numba has it: asked before the ten generic kinds
 
     def generic(self, args: Any, kws: Any) -> Any:
         """A vector with a vector or a number."""
