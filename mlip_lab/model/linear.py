@@ -21,9 +21,9 @@ from mlip_lab.core.progress import asking
 Floats = NDArray[np.float64]
 # Chosen for all elements by 5-fold cross-validation on training frames alone (Si, Cu, Nb, Mo, Ta, W): the least mean
 # logarithm of the errors of energies and forces. That was before frames were weighed by their size (`frame_weights`);
-# since then it is least at 480, where the kernel readout's variances are no longer calibrated. Beside a trained network
-# it is least for Si at this: 5.23 meV/atom and 0.0797 eV/Å, 5.37 and 0.0795 at half of it, 5.23 and 0.0804 at twice.
+# since then it is least at 480, where the kernel readout's variances are no longer calibrated.
 ENERGY_WEIGHT = 160.0  # Å: one eV/atom of energy error counts as much as this many eV/Å of force error
+RESIDUAL_ENERGY_WEIGHT = 80.0  # Å, the same beside a trained network: with 160 the errors of forces begin to grow
 STRESS_WEIGHT = 2.0  # the same for the virial in eV/atom, whose labels are often less converged
 SHARED_RIDGES = (1.0, 10.0, 100.0, 1e4)  # root of the ridge of shared columns beside that of the others
 ENERGY, FORCE, STRESS = range(3)
@@ -83,6 +83,7 @@ def labelled_rows(
     known: tuple[float, Floats, Floats],
     trusted: bool,
     frame_weight: float,
+    energy_weight: float = ENERGY_WEIGHT,
 ) -> Rows:
     """Equations of a frame from the derivatives of its features.
 
@@ -94,6 +95,7 @@ def labelled_rows(
         known: Energy, forces and virial that are not to be learned.
         trusted: Whether the trace of the stress may be used.
         frame_weight: Of energy and stress, beside that of other frames.
+        energy_weight: Of an energy per atom, in Å.
 
     Returns:
         The equations.
@@ -103,7 +105,7 @@ def labelled_rows(
     if frame.energy is not None:
         x.append(energy[None] / n)
         y.append(np.array([(frame.energy - known[0]) / n]))
-        weight.append(np.array([frame_weight * ENERGY_WEIGHT]))
+        weight.append(np.array([frame_weight * energy_weight]))
         kind.append(np.array([ENERGY]))
     if frame.forces is not None:
         x.append(forces.reshape(3 * n, -1))
