@@ -24,6 +24,7 @@ from mlip_lab.model.linear import (
     ENERGY,
     ENERGY_WEIGHT,
     FORCE,
+    RESIDUAL_ENERGY_WEIGHT,
     Normal,
     Rows,
     Solution,
@@ -142,7 +143,9 @@ def residual_rows(
     x = (features[:, n_p:] - mean[structure.species]) / scale[structure.species]
     dx = slopes[:, :, n_p:] / scale[center][:, None]
     known = (structure.energy + rest[0], structure.forces + rest[1], structure.virial + rest[2])
-    return labelled_rows(structure.frame, *columns(structure, config, x, dx), known, trusted, frame_weight)
+    return labelled_rows(
+        structure.frame, *columns(structure, config, x, dx), known, trusted, frame_weight, RESIDUAL_ENERGY_WEIGHT
+    )
 
 
 def calibration(solution: Solution, left_out: Sequence[Rows]) -> Floats:
