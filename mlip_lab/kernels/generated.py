@@ -113,6 +113,7 @@ def running_module(
 
     width = f"_h{n_hidden}" if readout == "neural" else ""
     shape = f"l{sizes.lmax}_b{body_order}_n{sizes.n_radial}_p{sizes.n_pair}_c{sizes.n_channels}{width}"
+    shape += f"_v{sizes.lanes}"  # another processor that shares the folder may have shorter vectors
     return _module(f"{readout}_{shape}_{precision}{'_members' if ensemble else ''}", written)
 
 

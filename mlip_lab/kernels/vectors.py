@@ -80,7 +80,7 @@ if TYPE_CHECKING or config.DISABLE_JIT:
         """
 
 else:
-    from mlip_lab.kernels.vector_code import (  # noqa: F401
+    from mlip_lab.kernels.vector_code import (  # noqa: F401 - in place of the above
         add_totals,
         full,
         load,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numba import config, njit
-from numpy.typing import NDArray
 
 from mlip_lab.kernels import vectors
 from mlip_lab.kernels.harmonics import FAST
@@ -109,7 +108,7 @@ def test_totals(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.skipif(not config.BOUNDSCHECK, reason="Indices are checked where NUMBA_BOUNDSCHECK=1 says so.")
-def test_an_index_beyond_the_end(rng: NDArray[np.float64]) -> None:
+def test_an_index_beyond_the_end() -> None:
     x = np.ones(vectors.lanes("float64"))
     assert read(x, 0) == x.size
     with pytest.raises(IndexError):
