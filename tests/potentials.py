@@ -40,3 +40,11 @@ def random_potential(n_species: int, readout: str, seed: int = 0, cutoff: float 
     weights = {name: sizes.get(name, 0.5) * rng.normal(size=shape) for name, shape in weight_shapes(config).items()}
     assert weights["linear"].shape == (n_species, n_inv * config.n_channels)
     return Potential(config, (weights,))
+
+
+def random_ensemble(n_species: int, readout: str, members: int, *, shared: bool = False) -> Potential:
+    """Several of them, with radial channels of their own or the same."""
+    each = [dict(random_potential(n_species, readout, seed=seed).members[0]) for seed in range(members)]
+    if shared:
+        each = [{**weights, "mixing": each[0]["mixing"]} for weights in each]
+    return Potential(random_config(n_species, readout), tuple(each))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -156,18 +156,22 @@ def fused_source(lmax: int, body_order: int) -> str:
 
     Its densities begin at `first` of the flat arrays a and da, and b and db are those of this channel.
     """
-    polynomials = invariants(lmax, body_order)
+    return _fused("invariants(a, first, b)", _values, lmax, body_order) + "\n\n" + fused_vjp(lmax, body_order)
+
+
+def fused_vjp(lmax: int, body_order: int) -> str:
+    """Source of `invariants_vjp` alone."""
+    return _fused("invariants_vjp(a, first, db, da)", _gradients, lmax, body_order)
+
+
+def _fused(
+    name: str, lines: Callable[[tuple[Polynomial, ...], int, Place], list[str]], lmax: int, body_order: int
+) -> str:
     reads = {"a": "load(a, first + {row} * LANES)", "db": "load(db, {row} * LANES)"}
     writes = {"b": "store(b, {row} * LANES, {value})", "da": "store(da, first + {row} * LANES, {value})"}
-    place = Place(reads, writes)
-    functions = {
-        "invariants(a, first, b)": _values(polynomials, lmax, place),
-        "invariants_vjp(a, first, db, da)": _gradients(polynomials, lmax, place),
-    }
+    body = single_assignment(lines(invariants(lmax, body_order), lmax, Place(reads, writes)))
     head = '@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)\ndef '
-    return "\n\n".join(
-        f"{head}{name}:\n" + "\n".join(indented(single_assignment(body))) + "\n" for name, body in functions.items()
-    )
+    return f"{head}{name}:\n" + "\n".join(indented(body)) + "\n"
 
 
 def _function(name: str, arguments: str, body: list[str]) -> str:

@@ -39,7 +39,7 @@ from mlip_lab.kernels.density import {density}
 from mlip_lab.kernels.harmonics import FAST
 from mlip_lab.kernels.neighbors import build_pairs, needs_rebuild
 from mlip_lab.kernels.vectors import (
-    add_totals, full, load, narrow, positive, root, splat, store, total, transpose, whole_vectors,
+    full, load, narrow, positive, root, splat, store, total, whole_vectors,
 )
 from mlip_lab.kernels.zbl import zbl
 
@@ -65,7 +65,7 @@ def learning_module(lmax: int, body_order: int) -> ModuleType:
 
 
 def running_module(
-    sizes: Sizes, body_order: int, readout: str, n_hidden: int, precision: str, *, ensemble: bool = False
+    sizes: Sizes, body_order: int, readout: str, n_hidden: int, precision: str, *, members: str | None = None
 ) -> ModuleType:
     """What runs a potential: `evaluate_part`, `evaluate` and `md_chunk`, or `evaluate_members` of an ensemble.
 
@@ -75,15 +75,14 @@ def running_module(
         readout: "linear", "kernel" or "neural".
         n_hidden: Hidden units, a multiple of neural.TILE; of the neural readout only.
         precision: "float64" or "float32", of everything but positions, sums of energies and forces.
-        ensemble: Whether for several members.
+        members: None for a single one; "own_channels" for several, or "shared_channels" where those are the same.
     """
     n_invariants = len(couplings.invariants(sizes.lmax, body_order))
     constants = {
-        "CHUNK": straight.CHUNK,
         "BLOCK": sizes.lanes,
         "LANES": sizes.lanes,
-        "ROWS": straight.ROWS,
-        **{name: getattr(straight, name) for name in ("UX", "UY", "UZ", "DISTANCE", "H")},
+        "BYTES": vectors.BYTES,
+        **{name: getattr(straight, name) for name in ("RUN", "ROWS", "UX", "UY", "UZ", "DISTANCE", "H", "HARD")},
         "N_LM": sizes.n_lm,
         "N_RADIAL": sizes.n_radial,
         "N_PAIR": sizes.n_pair,
@@ -100,12 +99,14 @@ def running_module(
             straight.source(sizes),
             couplings.fused_source(sizes.lmax, body_order),
             neural.source(n_invariants, n_hidden) if neural_readout else _text(f"readout_{readout}"),
-            _text("scatter"),
             _text("block"),
         ]
-        if ensemble:
-            members = _text("members").replace("{low_lanes}", str(vectors.lanes("float32")))
-            return [*common, members, _low(straight.pull(sizes)), _low(_text("scatter"))]
+        if members is not None:
+            several = [_text("members").replace("{low_lanes}", str(vectors.lanes("float32"))), _text(members)]
+            single = [straight.pull(sizes), _function("block", "add_own"), _function("block", "pull_pairs")]
+            if members == "shared_channels":
+                single += [couplings.fused_vjp(sizes.lmax, body_order), straight.unmix(sizes)]
+            return [*common, *several, *(_low(part) for part in single)]
         return [*common, _text("evaluate"), _text("md_chunk")]
 
     def written() -> list[str]:
@@ -114,7 +115,7 @@ def running_module(
     width = f"_h{n_hidden}" if readout == "neural" else ""
     shape = f"l{sizes.lmax}_b{body_order}_n{sizes.n_radial}_p{sizes.n_pair}_c{sizes.n_channels}{width}"
     shape += f"_v{sizes.lanes}"  # another processor that shares the folder may have shorter vectors
-    return _module(f"{readout}_{shape}_{precision}{'_members' if ensemble else ''}", written)
+    return _module(f"{readout}_{shape}_{precision}{f'_{members}' if members else ''}", written)
 
 
 def _header(precision: str, density: str) -> str:
@@ -125,6 +126,11 @@ def _text(template: str) -> str:
     return (_FOLDER / "templates" / f"{template}.py.txt").read_text()
 
 
+def _function(template: str, name: str) -> str:
+    """One function of a template."""
+    return next(part for part in re.split(r"^(?=@njit)", _text(template), flags=re.M) if f"\ndef {name}(" in part)
+
+
 def _plain(source: str) -> str:
     """The same with its float64 constants as mere literals: a sixth less to compile."""
     return re.sub(r"\breal\((-?\d[\d.e+-]*)\)", r"\1", source)
@@ -132,7 +138,7 @@ def _plain(source: str) -> str:
 
 def _low(source: str) -> str:
     """The same in single precision, as functions of their own, in a module of either precision."""
-    for old, new in ((r"\bdef (\w+)\(", r"def \1_low("), (r"\breal\(", "low("), (r"\bLANES\b", "LOW_LANES")):
+    for old, new in ((r"\bdef (\w+)\(", r"def \1_low("), (r"\breal\(", "low("), (r"\b(LANES|BLOCK)\b", "LOW_LANES")):
         source = re.sub(old, new, source)
     return source
 

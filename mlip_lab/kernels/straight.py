@@ -1,11 +1,13 @@
 """Straight-line code for the loops over neighbours, channels and atoms of the running path.
 
-Neighbours of one atom lie side by side in vectors (vectors.py) in `basis`, `project` and `pull`, and up to as many
-atoms of one species as a vector has places, a block, in all between. What is summed over within one turn of a loop is
-written out, term by term, and stays in registers.
+Up to as many atoms of one species as a vector (vectors.py) has places are done together: a block. They lie side by side
+in all vectors, from neighbours to forces, so nothing is ever summed up across a vector or turned over. Each has its
+neighbours of one species in slots, one behind the other; where an atom has fewer than the others of its block, a slot
+holds a point beyond the cutoff. What is summed over within one turn of a loop is written out, term by term, and stays
+in registers.
 
-Rows of `s`, kept for each chunk of up to CHUNK neighbours of one species: unit vector, 1/r, r, x and h, with
-x the argument of the Chebyshev polynomials and f_c = h³ (see radial.py). Rows of `t`, scratch: g_k, then Y_lm.
+Rows of a slot in `s`: unit vector, 1/r, r, x, h, and the slope of the repulsion, with x the argument of the Chebyshev
+polynomials and f_c = h³ (see radial.py). Rows of a slot in `t`, scratch for RUN slots: g_k, then Y_lm.
 
 The recursion g_k = 2x g_{k-1} - g_{k-2} holds with the cutoff function in it, and so does its derivative
 g'_k = 2x' g_{k-1} + 2x g'_{k-1} - g'_{k-2}. Harmonics are Y_lm = Q_lm(z) c_m(x, y) and Q_lm(z) s_m(x, y) (harmonics.py)
@@ -14,7 +16,7 @@ and w_lm Q'_lm.
 
 What bought what, in µs an atom for silicon, default preset, float64, on one core with AVX-512, old and new in turn:
 sums that may be reordered (harmonics.FAST), without which nothing is a vector instruction; a loop that the compiler
-sees to begin at zero, because Numba wraps negative indices. From 4.8:
+sees to begin at zero, because Numba wraps negative indices. From 4.8 on an Intel Xeon:
 
 - registers of 64 bytes in place of 32, which LLVM prefers: 4.2;
 - atoms side by side through mixing, invariants and readout, in place of channels: no vector is half empty, a weight is
@@ -23,12 +25,13 @@ sees to begin at zero, because Numba wraps negative indices. From 4.8:
 - a stack that is aligned to 64 bytes. Without it every vector that leaves a register lies on two cache lines: the
   gradient of the invariants took 500 ns a channel, and takes 220; with scratch arrays aligned, 2.8 in all.
 
-Sums over neighbours are added up for 8 rows at a time and turned from atom by row to row by atom in registers
-(`add_totals`, `transpose`), which is for several species what the single one does not feel: 1.65 to 1.5 times the time
-of one. Tried without gain: two rows of `mix` at a time, all channels in one run through the readout, 24 sums at once.
+On an AMD EPYC, where that took 2.03: atoms side by side also where loops run over neighbours, in place of the
+neighbours of one atom: 1.83, and for four species, whose neighbours filled vectors badly, 3.8 to 3.4.
 
-Of an ensemble of four, the shared part takes 1.0 of 8.3, mixing to its transpose 1.2 a member, the mean of forces 0.8,
-and their spread in single precision 1.7 (with its forces member by member in double precision, 3 times a single one).
+Tried without gain: two rows of `mix` at a time, all channels in one run through the readout, 24 sums at once.
+
+An ensemble of four with radial channels in common takes 2.4 to 2.6 times as long as one, and 3.0 times with channels of
+their own (and 3.2 with the forces of each member in double precision).
 """
 
 from __future__ import annotations
@@ -41,12 +44,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mlip_lab.kernels.vectors import BYTES
+
 Floats = NDArray[np.float64]
-CHUNK = 64  # neighbours in one run of the loops; an atom with more has several chunks
+RUN = 8  # slots whose radial functions and harmonics are kept at once
 TERMS = 16  # of a sum, whose values are kept in registers
-SUMS = 16  # kept in registers
-ROWS = 7  # of s
-UX, UY, UZ, INVERSE, DISTANCE, X, H = range(ROWS)
+SUMS = 20 if BYTES == 64 else 10  # kept in registers
+ROWS = 8  # of s
+UX, UY, UZ, INVERSE, DISTANCE, X, H, HARD = range(ROWS)
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,13 @@ class Sizes:
 
     @property
     def n_rows(self) -> int:
-        """Densities g_k Y_lm and what of the pair term is left out of them, filled up to whole vectors."""
-        n = self.n_lm * self.n_radial + self.n_pair - self.n_radial
-        return -(-n // self.lanes) * self.lanes
+        """Densities g_k Y_lm, and what of the pair term is left out of them."""
+        return self.n_lm * self.n_radial + self.n_pair - self.n_radial
 
 
 def source(sizes: Sizes) -> str:
     """Python source of the functions, in the order in which the running path calls them."""
-    parts = (_basis, _project, _mix, _unmix, pull)
+    parts = (_basis, _project, _mix, unmix, pull)
     return "\n\n".join(part(sizes) for part in parts)
 
 
@@ -183,26 +187,27 @@ def _powers(lmax: int) -> list[str]:
 
 
 def _basis(sizes: Sizes) -> str:
-    doc = "Rows of t: radial functions and harmonics of the vectors in the first three rows of s."
-    row, write = "load(s, {} * CHUNK + j)", "store({}, {} * CHUNK + j, {})"
+    doc = "Rows of t: radial functions and harmonics of the vectors in the first three rows of s, slot by slot."
+    row, write = "load(s, at + {} * LANES)", "store({}, to + {} * LANES, {})"
     lines = [f"x, y, z = {row.format(UX)}, {row.format(UY)}, {row.format(UZ)}", "square = x * x + y * y + z * z"]
     lines += ["inverse = one / root(square)", "h = positive(one - square * per_cutoff)"]
     lines += ["t0 = scale / (one + square * per_r0)", "x2 = t0 + offset"]
     lines += ["ux, uy, uz = x * inverse, y * inverse, z * inverse"]
     kept = {INVERSE: "inverse", DISTANCE: "square * inverse", H: "h", X: "x2", UX: "ux", UY: "uy", UZ: "uz"}
-    lines += [write.format("s", place, value) for place, value in kept.items()]
+    lines += [f"store(s, at + {place} * LANES, {value})" for place, value in kept.items()]
     lines += ["x = x2", "x2 = x + x", "g0 = h * h * h", "g1 = x * g0"]
     lines += [f"g{k} = x2 * g{k - 1} - g{k - 2}" for k in range(2, sizes.n_pair)]
     lines += [write.format("t", k, f"g{k}") for k in range(sizes.n_pair)]
     lines += ["x, y, z = ux, uy, uz", "zz = z * z", *_powers(sizes.lmax)]
     for (l, m), q in legendre(sizes.lmax).items():
-        at = sizes.n_pair + l * l + l
+        to = sizes.n_pair + l * l + l
         if m == 0:
-            lines += [write.format("t", at, _polynomial(q) if l > 0 else "full(one)")]
+            lines += [write.format("t", to, _polynomial(q) if l > 0 else "full(one)")]
         else:
             lines += [f"q = {_polynomial(q)}"]
-            lines += [write.format("t", at + m, f"q * c{m}"), write.format("t", at - m, f"q * s{m}")]
-    body = ["one = real(1.0)", *_transform(), "for j in range(0, n, LANES):", *indented(single_assignment(lines))]
+            lines += [write.format("t", to + m, f"q * c{m}"), write.format("t", to - m, f"q * s{m}")]
+    place = f"at, to = j * ROWS * LANES, j * {sizes.n_pair + sizes.n_lm} * LANES"
+    body = ["one = real(1.0)", *_transform(), "for j in range(n):", f"    {place}", *indented(single_assignment(lines))]
     return _function("basis", "s, t, n, r0, cutoff", doc, body)
 
 
@@ -217,31 +222,30 @@ def _transform() -> list[str]:
 
 
 def _project(sizes: Sizes) -> str:
-    doc = "own[first + row] += Σ_j g_k Y_lm, and Σ_j g_k for those left out of the densities."
-    n, lanes = sizes.n_radial, sizes.lanes
-    run = next(run for run in range(1, lanes + SUMS) if run * n % lanes == 0 and run * n >= SUMS)  # of harmonics
+    doc = "raw[row] += Σ_j g_k Y_lm, and Σ_j g_k for those left out of the densities."
+    n = sizes.n_radial
+    run = max(1, SUMS // n)  # harmonics
     whole = sizes.n_lm // run * run
     rows = [(k, lm) for lm in range(run) for k in range(n)]
     rest = [(k, lm) for lm in range(whole, sizes.n_lm) for k in range(n)]
     rest += [(k, 0) for k in range(n, sizes.n_pair)]
-    body = [f"for lm in range(0, {whole}, {run}):", *indented(_sums(sizes, rows, "lm"))] if whole else []
-    return _function("project", "t, n, own, first", doc, [*body, *_sums(sizes, rest, "0", whole * n)])
+    body = [f"for lm in range(0, {whole}, {run}):", *indented(_sums(sizes, rows, "lm"))]
+    return _function("project", "t, n, raw", doc, [*body, *_sums(sizes, rest, "0", whole * n)])
 
 
-def _sums(sizes: Sizes, rows: Sequence[tuple[int, int]], lm: str, at: int = 0) -> list[str]:
-    """Lines that add Σ_j g_k Y of each (k, harmonic after lm) to the rows from lm on and at."""
+def _sums(sizes: Sizes, rows: Sequence[tuple[int, int]], lm: str, begin: int = 0) -> list[str]:
+    """Lines that add Σ_j g_k Y of each (k, harmonic after lm) to the rows from lm on and begin."""
     body = []
-    for begin in range(0, len(rows), max(SUMS, sizes.lanes)):
-        tile = rows[begin : begin + max(SUMS, sizes.lanes)]
-        filled = -(-len(tile) // sizes.lanes) * sizes.lanes
-        body += [f"a{i} = full(real(0.0))" for i in range(filled)]
-        inner = [f"g{k} = load(t, {k} * CHUNK + j)" for k in sorted({k for k, _ in tile})]
-        inner += [f"y{m} = load(t, ({sizes.n_pair + m} + {lm}) * CHUNK + j)" for m in sorted({m for _, m in tile})]
+    for first in range(0, len(rows), SUMS):
+        tile = rows[first : first + SUMS]
+        at = f"({begin + first} + {lm} * {sizes.n_radial}"
+        body += [f"a{i} = load(raw, {at} + {i}) * BLOCK)" for i in range(len(tile))]
+        inner = [f"at = j * {sizes.n_pair + sizes.n_lm}"]
+        inner += [f"g{k} = load(t, (at + {k}) * LANES)" for k in sorted({k for k, _ in tile})]
+        inner += [f"y{m} = load(t, (at + {sizes.n_pair + m} + {lm}) * LANES)" for m in sorted({m for _, m in tile})]
         inner += [f"a{i} = a{i} + g{k} * y{m}" for i, (k, m) in enumerate(tile)]
-        body += ["for j in range(0, n, LANES):", *indented(inner)]
-        for i in range(0, filled, sizes.lanes):
-            sums = ", ".join(f"a{i + k}" for k in range(sizes.lanes))
-            body += [f"add_totals(own, first + {at + begin + i} + {lm} * {sizes.n_radial}, {sums})"]
+        body += ["for j in range(n):", *indented(inner)]
+        body += [f"store(raw, {at} + {i}) * BLOCK, a{i})" for i in range(len(tile))]
     return body
 
 
@@ -251,7 +255,8 @@ def _mix(sizes: Sizes) -> str:
     return _by_degree("mix", "raw, mixing, a", doc, sizes, inner, outer, fresh=False)
 
 
-def _unmix(sizes: Sizes) -> str:
+def unmix(sizes: Sizes) -> str:
+    """Source of `unmix`."""
     doc = "raw[y, lm, k] = Σ_c da[c, lm] unmixing[y, l, k, c] for a block of atoms."
     inner, outer = (sizes.n_channels, "{i} * {n_lm} + lm"), (sizes.n_radial, "y * {n_rows} + lm * {m} + j")
     return _by_degree("unmix", "da, unmixing, raw", doc, sizes, inner, outer, fresh=True)
@@ -285,16 +290,16 @@ def _by_degree(
 def pull(sizes: Sizes) -> str:
     """Source of `pull`."""
     doc = (
-        "Gradient of the energy of an atom by each pair vector (rows of out), from its draw = ∂E/∂raw. With w_lm "
+        "Gradient of the energies of a block by each pair vector (rows of out), from draw = ∂E/∂raw. With w_lm "
         "= Σ_k draw[lm, k] g_k and v_lm = Σ_k draw[lm, k] g'_k, the energy changes as Σ_lm w_lm dY_lm + v_lm Y_lm dr."
     )
-    row, n = "load(s, {} * CHUNK + j)", sizes.n_radial
+    row, n = "load(s, at + {} * LANES)", sizes.n_radial
     lines = [f"h, x, r = {row.format(H)}, {row.format(X)}, {row.format(DISTANCE)}", "t0 = x - offset"]
     lines += ["x2 = x + x", "dx = slope * r * t0 * t0", "dx2 = dx + dx", "g0 = h * h * h", "d0 = edge * r * h * h"]
     lines += ["g1 = x * g0", "d1 = dx * g0 + x * d0"]
     for k in range(2, sizes.n_pair):
         lines += [f"g{k} = x2 * g{k - 1} - g{k - 2}", f"d{k} = dx2 * g{k - 1} + x2 * d{k - 1} - d{k - 2}"]
-    lines += [f"radial = {added([f'splat(weights, {k}) * d{k}' for k in range(n, sizes.n_pair)])}"]
+    lines += [f"radial = {added([f'load(weights, {k} * LANES) * d{k}' for k in range(n, sizes.n_pair)])}"]
     lines += [f"x, y, z = {row.format(UX)}, {row.format(UY)}, {row.format(UZ)}", "zz = z * z", *_powers(sizes.lmax)]
     table = legendre(sizes.lmax)
     for m in range(sizes.lmax + 1):
@@ -303,7 +308,7 @@ def pull(sizes: Sizes) -> str:
                 continue
             for l in range(m, sizes.lmax + 1):
                 lm, q = l * l + l + sign * m, table[l, m]
-                lines += [f"f{k} = splat(draw, first + {lm * n + k})" for k in range(n)]
+                lines += [f"f{k} = load(draw, {lm * n + k} * LANES)" for k in range(n)]
                 lines += [f"v = {added([f'f{k} * d{k}' for k in range(n)])}"]
                 how = "=" if l == m else "+="
                 lines += [f"q = {_polynomial(q)}", f"sv {how} q * v"]
@@ -326,8 +331,9 @@ def pull(sizes: Sizes) -> str:
     if sizes.lmax == 0:
         lines += ["gx, gy, gz = real(0.0) * x, real(0.0) * x, real(0.0) * x"]
     lines += [f"inverse = {row.format(INVERSE)}", "along = radial - (x * gx + y * gy + z * gz) * inverse"]
-    lines += ["store(out, j, gx * inverse + along * x)", "store(out, CHUNK + j, gy * inverse + along * y)"]
-    lines += ["store(out, 2 * CHUNK + j, gz * inverse + along * z)"]
+    for k, (g, u) in enumerate((("gx", "x"), ("gy", "y"), ("gz", "z"))):
+        lines += [f"store(out, to + {k} * LANES, {g} * inverse + along * {u})"]
     head = ["one = real(1.0)", *_transform(), "slope, edge = real(-2.0) * per_r0 / scale, real(-6.0) * per_cutoff"]
-    body = [*head, "for j in range(0, n, LANES):", *indented(single_assignment(lines))]
-    return _function("pull", "s, n, r0, cutoff, draw, first, weights, out", doc, body)
+    place = "at, to = j * ROWS * LANES, 3 * j * LANES"
+    body = [*head, "for j in range(n):", f"    {place}", *indented(single_assignment(lines))]
+    return _function("pull", "s, n, r0, cutoff, draw, weights, out", doc, body)

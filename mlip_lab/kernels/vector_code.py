@@ -80,12 +80,6 @@ def _shuffled(builder: Any, left: Any, right: Any, places: Sequence[int]) -> Any
     return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(INDEX, len(places)), places))
 
 
-def _interleaved(size: int, run: int) -> tuple[list[int], list[int]]:
-    """Of two vectors, as one behind the other: the places of the even runs of each in turn, and of the odd runs."""
-    even = [begin + k + side * size for begin in range(0, size, 2 * run) for side in (0, 1) for k in range(run)]
-    return even, [place + run for place in even]
-
-
 def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any, reach: int) -> Any:
     """Pointer to an element of an array that the ones up to reach must lie in, too."""
     found = context.make_array(kind)(context, builder, value=array)
@@ -219,57 +213,6 @@ def total(typing_context: Any, vector: Any) -> Any:
         return _call(builder, "vector.reduce.fadd", vector, element, [ir.Constant(element, 0.0), *args], ("reassoc",))
 
     return vector.dtype(vector), add
-
-
-@intrinsic
-def add_totals(typing_context: Any, array: Any, index: Any, *many: Any) -> Any:
-    """Add the sums of as many vectors as one has elements: each step adds up neighbours of two vectors into one."""
-    kinds = many[0] if len(many) == 1 and isinstance(many[0], tuple) else many
-    if not _is_flat(array) or len(kinds) != Vector(array.dtype).size:
-        return None
-
-    def add(context: Any, builder: Any, given: Any, args: Any) -> Any:
-        array, index, packed = args
-        rows, run = [builder.extract_value(packed, k) for k in range(len(kinds))], 1
-        while len(rows) > 1:
-            even, odd = _interleaved(len(kinds), run)
-            rows = [
-                builder.fadd(_shuffled(builder, x, y, even), _shuffled(builder, x, y, odd))
-                for x, y in zip(rows[::2], rows[1::2], strict=True)
-            ]
-            run *= 2
-        before = _read(context, builder, given.args[0], array, index)
-        return _write(context, builder, given.args[0], array, index, builder.fadd(before, rows[0]))
-
-    return types.void(array, types.intp, types.StarArgTuple(kinds)), add
-
-
-@intrinsic
-def transpose(typing_context: Any, array: Any, index: Any, step: Any, other: Any, at: Any, by: Any) -> Any:
-    """Rows become columns: blocks of a matrix swap sides, of one element first, then of two, and so on."""
-    if not (_is_flat(array) and _is_flat(other) and array.dtype == other.dtype):
-        return None
-    size = Vector(array.dtype).size
-
-    def turn(context: Any, builder: Any, given: Any, args: Any) -> Any:
-        array, index, step, other, at, by = args
-
-        def place(first: Any, stride: Any, k: int) -> Any:
-            return builder.add(first, builder.mul(stride, ir.Constant(stride.type, k)))
-
-        rows, run = [_read(context, builder, given.args[0], array, place(index, step, k)) for k in range(size)], 1
-        while run < size:
-            parts = _interleaved(size, run)
-            for k in range(size):
-                if not k & run:
-                    x, y = rows[k], rows[k + run]
-                    rows[k], rows[k + run] = (_shuffled(builder, x, y, places) for places in parts)
-            run *= 2
-        for k in range(size):
-            _write(context, builder, given.args[3], other, place(at, by, k), rows[k])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, other, types.intp, types.intp), turn
 
 
 @intrinsic

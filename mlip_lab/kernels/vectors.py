@@ -61,17 +61,6 @@ if TYPE_CHECKING or config.DISABLE_JIT:
         """Sum of the elements."""
         return vector.sum()
 
-    def add_totals(array: Array, index: int, *many: Array) -> None:
-        """Add the sums of as many vectors as one has elements to those from index on."""
-        array[index : index + len(many)] += np.array([vector.sum() for vector in many])
-
-    def transpose(array: Array, index: int, step: int, other: Array, at: int, by: int) -> None:
-        """Read as many vectors as one has elements, `step` apart, and write their columns, `by` apart."""
-        size = BYTES // array.itemsize
-        square = np.array([array[index + k * step : index + k * step + size] for k in range(size)])
-        for k in range(size):
-            other[at + k * by : at + k * by + size] = square[:, k]
-
     def whole_vectors() -> None:
         """Let the function that calls this use registers of 64 bytes, and an aligned stack for what they do not hold.
 
@@ -81,7 +70,6 @@ if TYPE_CHECKING or config.DISABLE_JIT:
 
 else:
     from mlip_lab.kernels.vector_code import (  # noqa: F401 - in place of the above
-        add_totals,
         full,
         load,
         narrow,
@@ -90,6 +78,5 @@ else:
         splat,
         store,
         total,
-        transpose,
         whole_vectors,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 Weights = Mapping[str, Floats]
 
 ATOMS_PER_THREAD = 256  # fewer are done before another thread has started
+PARTS = 4  # of the atoms for each thread, which takes the next when it is done: cores are not equally fast
 _ONE_AT_A_TIME = threading.Lock()  # two parallel force calls would only get into each other's way
 
 
@@ -117,46 +119,63 @@ class Compiled:
         """
         n = species.size
         threads = max(1, min(threads, n // ATOMS_PER_THREAD))
+        parts = 1 if threads == 1 else PARTS * threads
         energies = np.empty((self.members, n))
         order = self.module.by_species(species, self.config.n_species)
-        ends = [round(k * n / threads) for k in range(threads + 1)]
+        ends = [round(k * n / parts) for k in range(parts + 1)]
+        todo, done = deque(range(parts)), {}
 
-        def part(k: int) -> tuple[Floats, NDArray[np.float32], Floats, float]:
-            """Energies of some atoms, and what their pairs add to forces, differences between members, and virial."""
-            forces, virial = np.zeros((n, 3)), np.zeros((3, 3))
-            differences = np.zeros((self.members - 1, n, 3), dtype=np.float32)
-            place = species, positions, cell, *pairs, order, ends[k], ends[k + 1]
-            if self.members == 1:
-                square = self.module.evaluate_part(self.theta, *place, energies[0], forces, virial)
-            else:
-                turn = mean_and_contrasts(self.members)
-                square = self.module.evaluate_members(self.theta, turn, *place, energies, forces, differences, virial)
-            return forces, differences, virial, square
+        def work() -> None:
+            """Energies of some atoms, and what their pairs add to forces, contrasts and virial; then of others."""
+            while todo:
+                try:
+                    k = todo.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                forces, virial = np.zeros((n, 3)), np.zeros((3, 3))
+                contrasts = np.zeros((n, 3 * (self.members - 1)), dtype=np.float32)
+                place = species, positions, cell, *pairs, order, ends[k], ends[k + 1]
+                if self.members == 1:
+                    square = self.module.evaluate_part(self.theta, *place, energies[0], forces, virial)
+                else:
+                    turn = mean_and_contrasts(self.members)
+                    square = self.module.evaluate_members(self.theta, turn, *place, energies, forces, contrasts, virial)
+                done[k] = forces, contrasts, virial, square
 
         if threads == 1:
-            return self._evaluation(energies, *part(0))
-        with _ONE_AT_A_TIME, ThreadPoolExecutor(threads - 1) as pool:
-            others = [pool.submit(part, k) for k in range(1, threads)]
-            forces, differences, virial, square = part(0)
-            for other in others:  # in order: sums of floating-point numbers depend on it
-                more_forces, more_differences, more_virial, more_square = other.result()
-                forces += more_forces
-                differences += more_differences
-                virial += more_virial
-                square = min(square, more_square)
-        return self._evaluation(energies, forces, differences, virial, square)
+            work()
+        else:
+            with _ONE_AT_A_TIME:
+                helpers = [_helpers(threads - 1, os.getpid()).submit(work) for _ in range(1, threads)]
+                work()
+                for helper in helpers:
+                    helper.result()
+        forces, contrasts, virial, square = done[0]
+        for k in range(1, parts):  # in order: sums of floating-point numbers depend on it
+            more_forces, more_contrasts, more_virial, more_square = done[k]
+            forces += more_forces
+            contrasts += more_contrasts
+            virial += more_virial
+            square = min(square, more_square)
+        return self._evaluation(energies, forces, contrasts, virial, square)
 
     def _evaluation(
-        self, energies: Floats, forces: Floats, differences: NDArray[np.float32], virial: Floats, square: float
+        self, energies: Floats, forces: Floats, contrasts: NDArray[np.float32], virial: Floats, square: float
     ) -> Evaluation:
         """With the spread: squares of the contrasts sum up to those of the deviations from the mean."""
         closest = float(np.sqrt(square))
         if self.members == 1:
             return Evaluation(energies[0], forces, virial, closest)
         energy_spread = float(energies.sum(axis=1).std(ddof=1))
-        squares = (differences.astype(np.float64) ** 2).sum(axis=(0, 2))
+        squares = (contrasts.astype(np.float64) ** 2).sum(axis=1)
         forces_spread = np.sqrt(squares / (self.members - 1))
         return Evaluation(energies.mean(axis=0), forces, virial, closest, energy_spread, forces_spread)
+
+
+@lru_cache(maxsize=1)
+def _helpers(count: int, process: int) -> ThreadPoolExecutor:
+    """Threads that are kept: to start one takes as long as 100 atoms. A process that was forked has none of them."""
+    return ThreadPoolExecutor(count)
 
 
 @lru_cache
@@ -186,7 +205,11 @@ def compile_weights(c: PotentialConfig, members: Sequence[Weights], precision: s
     one_of("precision", precision, ("float64", "float32"))
     hidden = -(-c.n_hidden // neural.TILE) * neural.TILE
     sizes = Sizes(c.n_radial, c.n_pair, c.lmax, c.n_channels, lanes(precision))
-    module = generated.running_module(sizes, c.body_order, c.readout, hidden, precision, ensemble=len(members) > 1)
+    kind = None
+    if len(members) > 1:
+        same = all(np.array_equal(members[0]["mixing"], weights["mixing"]) for weights in members[1:])
+        kind = "shared_channels" if same else "own_channels"
+    module = generated.running_module(sizes, c.body_order, c.readout, hidden, precision, members=kind)
     w = {name: np.stack([weights[name] for weights in members]) for name in members[0]}
     theta = (_frame(c, w, precision), _readout(c, w, hidden, precision))
     return Compiled(module, theta, c, len(members))

@@ -110,7 +110,10 @@ def ours(atoms: Atoms, folders: list[str]) -> dict[str, tuple[int, Call]]:
                 _force_call(potential(name, folders), precision, atoms),
             )
     c = potential("default", folders).config
-    found["mlip_lab default float64, four members"] = (len(atoms), _force_call(random_weights(c, 4), "float64", atoms))
+    own = random_weights(c, 4)
+    shared = replace(own, members=tuple({**w, "mixing": own.members[0]["mixing"]} for w in own.members))
+    for kind, model in (("four members", shared), ("four members, own channels", own)):
+        found[f"mlip_lab default float64, {kind}"] = (len(atoms), _force_call(model, "float64", atoms))
     tables = {key: np.full((4, 4), getattr(c, key)[0][0]).tolist() for key in ("r0", "inner", "outer")}
     mixed = atoms.copy()
     mixed.numbers = np.random.default_rng(0).choice([41, 42, 73, 74], len(atoms))

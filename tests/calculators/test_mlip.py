@@ -19,7 +19,7 @@ from mlip_lab.model import running
 from mlip_lab.model.potential import ensemble
 from mlip_lab.model.running import ATOMS_PER_THREAD
 from mlip_lab.testing import check_calculator
-from tests.potentials import random_potential
+from tests.potentials import random_ensemble, random_potential
 
 READOUTS = ("linear", "kernel", "neural")
 
@@ -52,22 +52,27 @@ def test_it_is_a_potential(readout: str, crystal: Atoms, molecule: Atoms) -> Non
 
 
 @pytest.mark.parametrize(
-    "options", [{"threads": 2}, {"members": 3}, {"device": "cpu"}, {"members": 2, "device": "cpu"}]
+    "options",
+    [
+        {"threads": 2},
+        {"members": 3},
+        {"members": 3, "shared": True},
+        {"device": "cpu"},
+        {"members": 2, "device": "cpu"},
+    ],
 )
 def test_every_path_is_a_potential(options: dict[str, Any], crystal: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forces and stress are slopes of the energy, with the symmetries of space, on every path in float64."""
     monkeypatch.setattr(running, "ATOMS_PER_THREAD", 1)  # else four atoms are done by one thread
-    each = [random_potential(2, "neural", seed=seed) for seed in range(options.get("members", 1))]
-    potential = each[0] if len(each) == 1 else ensemble(each)
-    path = {name: value for name, value in options.items() if name != "members"}
+    potential = random_ensemble(2, "neural", options.get("members", 1), shared=options.get("shared", False))
+    path = {name: value for name, value in options.items() if name not in ("members", "shared")}
     check_calculator(lambda: potential.calculator(**path), crystal, picklable=True)
 
 
-@pytest.mark.parametrize("members", [1, 3])
-def test_slopes_in_single_precision(members: int, crystal: Atoms, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("members", "shared"), [(1, False), (3, False), (3, True)])
+def test_slopes_in_single_precision(members: int, shared: bool, crystal: Atoms, rng: np.random.Generator) -> None:
     """Along a random direction, by a step at which rounding and truncation are both some 1e-3 of the slope."""
-    each = [random_potential(2, "neural", seed=seed) for seed in range(members)]
-    calculator = (each[0] if members == 1 else ensemble(each)).calculator(precision="float32")
+    calculator = random_ensemble(2, "neural", members, shared=shared).calculator(precision="float32")
     moves, start, h = rng.normal(size=(4, 3)), crystal.positions.copy(), 0.01
 
     def energy(t: float) -> float:
@@ -261,11 +266,10 @@ def test_single_precision_rounds_and_no_more(readout: str, n_species: int) -> No
     assert np.array_equal(single.results["forces"], potential.calculator(precision="float32").get_forces(atoms))
 
 
-@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize(("members", "shared"), [(1, False), (3, False), (3, True)])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_threads_change_the_order_of_sums_and_nothing_else(precision: str, members: int) -> None:
-    each = [random_potential(2, "neural", seed=seed) for seed in range(members)]
-    potential = each[0] if members == 1 else ensemble(each)
+def test_threads_change_the_order_of_sums_and_nothing_else(precision: str, members: int, shared: bool) -> None:
+    potential = random_ensemble(2, "neural", members, shared=shared)
     atoms = bulk("O", crystalstructure="fcc", a=3.4, cubic=True).repeat(6)
     atoms.numbers[::3] = 14
     atoms.rattle(0.1, seed=1)

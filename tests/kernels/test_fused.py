@@ -17,7 +17,7 @@ from mlip_lab.kernels.neighbors import build_pairs, pair_vectors
 from mlip_lab.kernels.zbl import zbl
 from mlip_lab.model.potential import Potential
 from mlip_lab.model.running import Evaluation
-from tests.potentials import random_potential
+from tests.potentials import random_ensemble, random_potential
 
 pytestmark = pytest.mark.interpreted
 Floats = NDArray[np.float64]
@@ -91,6 +91,35 @@ def test_energies_are_the_plain_sum(readout: str, pbc: bool) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("members", [2, 6])
+@pytest.mark.parametrize(
+    ("readout", "shared", "precision"),
+    [
+        ("neural", False, "float64"),
+        ("neural", True, "float64"),
+        ("neural", True, "float32"),
+        ("linear", True, "float64"),
+        ("kernel", True, "float64"),
+    ],
+)
+def test_an_ensemble_is_its_members(readout: str, members: int, shared: bool, precision: str) -> None:
+    potential = random_ensemble(2, readout, members, shared=shared)
+    pairs = build_pairs(POSITIONS, CELL, np.full(3, True), potential.config.cutoff)
+    given = potential.config.species_of(NUMBERS[np.arange(len(POSITIONS)) % 3]), POSITIONS, CELL, pairs
+    found = potential.runner(precision=precision).evaluate(*given)
+    each = [potential.compiled(m, precision=precision).evaluate(*given) for m in range(members)]
+    energies, forces = np.array([one.energies for one in each]), np.array([one.forces for one in each])
+    # sums of some thousand terms in another order
+    tolerance = {"float64": 1e-12, "float32": 2e-5}[precision] * max(1.0, float(np.abs(energies).max()))
+    np.testing.assert_allclose(found.energies, energies.mean(axis=0), atol=tolerance)
+    np.testing.assert_allclose(found.forces, forces.mean(axis=0), atol=tolerance)
+    np.testing.assert_allclose(found.virial, np.mean([one.virial for one in each], axis=0), atol=10 * tolerance)
+    assert found.energy_spread == pytest.approx(energies.sum(axis=1).std(ddof=1), abs=10 * tolerance)
+    # deviations from the mean are summed up in single precision, over tens of neighbours: 6e-8 of the largest term each
+    spread = np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1))
+    np.testing.assert_allclose(found.forces_spread, spread, rtol=2e-6, atol=tolerance + 1e-6 * spread.max())
+
+
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("pbc", [True, False])
 def test_forces_and_virial_are_slopes(readout: str, pbc: bool, rng: np.random.Generator) -> None:
@@ -122,11 +151,11 @@ def test_pairs_beyond_the_cutoff_change_nothing(readout: str) -> None:
         np.testing.assert_allclose(getattr(far, name), getattr(near, name), atol=1e-12 * scale)
 
 
-def test_more_neighbours_than_one_chunk_holds() -> None:
-    """The loops run over chunks of neighbours of one species; here each atom has several, one of them partial."""
+def test_many_neighbours() -> None:
+    """Radial functions are kept for a run of neighbours of one species; here there are many, one of them partial."""
     potential = random_potential(2, "neural", cutoff=7.5)
     most = np.diff(build_pairs(POSITIONS, CELL, np.full(3, True), 7.5)[0]).max()
-    assert most > 2 * straight.CHUNK
+    assert most > 16 * straight.RUN
     found = run(potential, POSITIONS, CELL, True)
     wanted = energies_by_the_plain_sum(potential, POSITIONS, CELL, True)
     np.testing.assert_allclose(found.energies, wanted, rtol=1e-10)

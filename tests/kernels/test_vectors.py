@@ -9,7 +9,6 @@ from numba import config, njit
 from mlip_lab.kernels import vectors
 from mlip_lab.kernels.harmonics import FAST
 from mlip_lab.kernels.vectors import (
-    add_totals,
     full,
     load,
     narrow,
@@ -18,7 +17,6 @@ from mlip_lab.kernels.vectors import (
     splat,
     store,
     total,
-    transpose,
     whole_vectors,
 )
 
@@ -40,26 +38,6 @@ def arithmetic(x, y, number, out):
 @njit
 def lowered(x, out):
     narrow(out, 1, load(x, 0))
-
-
-@njit
-def turned(x, step, out, by):
-    transpose(x, 1, step, out, 2, by)
-
-
-@njit
-def summed_in_double(x, out):
-    n = x.size // 8
-    add_totals(
-        out, 1, load(x, 0), load(x, n), load(x, 2 * n), load(x, 3 * n),
-        load(x, 4 * n), load(x, 5 * n), load(x, 6 * n), load(x, 7 * n),
-    )  # fmt: skip
-
-
-@njit
-def summed_by_four(x, out):
-    n = x.size // 4
-    add_totals(out, 1, load(x, 0), load(x, n), load(x, 2 * n), load(x, 3 * n))
 
 
 @njit
@@ -86,25 +64,6 @@ def test_to_single_precision(precision: str, rng: np.random.Generator) -> None:
     x, out = rng.normal(size=n).astype(precision), np.zeros(n + 1, dtype=np.float32)
     lowered(x, out)
     np.testing.assert_array_equal(out, [0.0, *x.astype(np.float32)])
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_transpose(precision: str, rng: np.random.Generator) -> None:
-    """Of a part of one matrix into a part of another, nothing else written."""
-    n = vectors.lanes(precision)
-    x, out = rng.normal(size=(n, n + 3)).astype(precision), np.zeros((n, n + 5), dtype=precision)
-    turned(x.ravel(), n + 3, out.ravel(), n + 5)
-    wanted = np.zeros_like(out)
-    wanted[:, 2 : 2 + n] = x[:, 1 : 1 + n].T
-    np.testing.assert_array_equal(out, wanted)
-
-
-def test_totals(rng: np.random.Generator) -> None:
-    n = vectors.lanes("float64")
-    x, out = rng.normal(size=(n, n + 2)), np.ones(n + 1)
-    {4: summed_by_four, 8: summed_in_double}[n](x.ravel(), out)
-    np.testing.assert_allclose(out[1:], 1.0 + x[:, :n].sum(axis=1), rtol=1e-14, atol=1e-14)
-    assert out[0] == 1.0
 
 
 @pytest.mark.skipif(not config.BOUNDSCHECK, reason="Indices are checked where NUMBA_BOUNDSCHECK=1 says so.")
