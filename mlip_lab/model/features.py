@@ -18,6 +18,7 @@ from mlip_lab.model.structures import Structure, geometry
 
 Floats = NDArray[np.float64]
 RADIAL_DECAY = 0.35  # of mixing coefficients, per order of the radial polynomial
+ALTERNATIONS = 20  # after which the frame is tight to within a percent of what can be
 # What a readout makes of features (n, F) and their slopes (n_pairs, 3, F): other features and slopes.
 Extension = Callable[[Structure, Floats, Floats], tuple[Floats, Floats]]
 
@@ -33,11 +34,20 @@ def n_features(config: PotentialConfig) -> tuple[int, int]:
 
 
 def smooth_mixing(config: PotentialConfig, rng: np.random.Generator) -> Floats:
-    """Random radial channels that decay with the order of the polynomial, (S, lmax+1, S·n_radial, C), normalised."""
+    """Random radial channels of length one that decay with the order of the polynomial, (S, lmax+1, S·n_radial, C).
+
+    Together they cover all radial functions as evenly as that allows: apart from the decay, a frame as tight as can be,
+    which is found by giving channels one length and making the frame tight in turn (Tropp, Dhillon, Heath & Strohmer,
+    DOI 10.1109/TIT.2004.839492). Where they are only random, some seeds leave out what hot silicon needs.
+    """
     s, c = config.n_species, config.n_channels
-    decay = np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), s)
-    mixing = rng.normal(size=(s, config.lmax + 1, s * config.n_radial, c)) * decay[:, None]
-    return np.asarray(mixing / np.linalg.norm(mixing, axis=2, keepdims=True))
+    decay = np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), s)[:, None]
+    mixing = rng.normal(size=(s, config.lmax + 1, s * config.n_radial, c))
+    for _ in range(ALTERNATIONS):
+        u, _, v = np.linalg.svd(mixing / decay, full_matrices=False)
+        mixing = u @ v * decay
+        mixing /= np.linalg.norm(mixing, axis=2, keepdims=True)
+    return np.asarray(mixing)
 
 
 def design(structure: Structure, config: PotentialConfig, mixing: Floats) -> tuple[Floats, Floats]:

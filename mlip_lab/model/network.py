@@ -1,7 +1,10 @@
 """The neural readout: learned radial mixing, and a small network on the standardised invariants.
 
-E_i = e(z_i) + p_{z_i}·P_i + w_{z_i}·x_i + w₂·φ(W₁ᵀ x_i + b₁), with x = (B - mean) / scale and
-φ(x) = x/2 · (1 + x/√(1 + x²)), a smooth ramp like SiLU that compiles to vector instructions.
+E_i = e(z_i) + p_{z_i}·P_i + w_{z_i}·x_i + w₂·φ(W₁ᵀ Q x_i + b₁), with x = (B - mean) / scale, Q the principal axes of x
+and φ(x) = x/2 · (1 + x/√(1 + x²)), a smooth ramp like SiLU that compiles to vector instructions.
+
+Invariants are correlated: most of x lies along a few axes. Along those each weight is learned by itself, with a step of
+Adam's own; by the single invariants, steps along the other axes drown.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ class Network(nn.Module):
 
     decay: torch.Tensor
     degrees: torch.Tensor
+    axes: torch.Tensor
     mean: torch.Tensor
     scale: torch.Tensor
 
@@ -47,6 +51,7 @@ class Network(nn.Module):
         self.w1 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, n_b, h)) / np.sqrt(n_b)))
         self.b1 = nn.Parameter(torch.from_numpy(rng.normal(size=(s, h)) * 0.1))
         self.w2 = nn.Parameter(torch.zeros(s, h, dtype=torch.float64))
+        self.register_buffer("axes", torch.eye(n_b, dtype=torch.float64).repeat(s, 1, 1))
         self.register_buffer("mean", torch.zeros(s, n_b, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(s, n_b, dtype=torch.float64))
         degrees = np.repeat(np.arange(config.lmax + 1), 2 * np.arange(config.lmax + 1) + 1)
@@ -66,7 +71,7 @@ class Network(nn.Module):
     def atomic(self, a: torch.Tensor, p: torch.Tensor, z: int) -> torch.Tensor:
         """Energies of atoms of species z."""
         x = (self.invariants(a, z) - self.mean[z]) / self.scale[z]
-        h = _phi(torch.addmm(self.b1[z], x, self.w1[z]))
+        h = _phi(torch.addmm(self.b1[z], x, self.axes[z] @ self.w1[z]))
         return self.e0[z] + p @ self.pair[z] + x @ self.linear[z] + h @ self.w2[z]
 
     def energies(self, a: torch.Tensor, p: torch.Tensor, species: torch.Tensor) -> torch.Tensor:

@@ -62,6 +62,7 @@ def fit_neural(
     frames: Sequence[Frame],
     *,
     seed: int,
+    channels: Floats | None = None,
     trusted: bool = True,
     streamed: bool = False,
     device: str = "cpu",
@@ -75,6 +76,7 @@ def fit_neural(
         config: With readout "neural".
         frames: Labelled frames; energies, forces and stress are each optional.
         seed: Of everything random.
+        channels: Radial mixing (S, lmax+1, zk, C) to keep instead of learning one.
         trusted: Whether the trace of the stress may be used.
         streamed: Whether densities are computed again in every epoch instead of being kept in memory.
         device: Of torch. Geometry stays on the processor; the same seed gives other weights on another device.
@@ -97,7 +99,8 @@ def fit_neural(
     training = Samples([frames[i] for i in split[n_validation:]], config, streamed=streamed, device=device)
     epochs = int(np.clip(ATOM_EPOCHS / sum(len(frame.numbers) for frame in frames), *EPOCHS))
     mixing = smooth_mixing(config, np.random.default_rng([seed, 0]))
-    network = Network(config, mixing, np.random.default_rng([seed, 2])).to(device)
+    network = Network(config, mixing if channels is None else channels, np.random.default_rng([seed, 2])).to(device)
+    network.radial.requires_grad_(channels is None)
     trainer = _Trainer(network, training, epochs, seed, trusted)
     state = restored(network, trainer.optimizer, folder, identity)
     if state is None:
@@ -118,7 +121,10 @@ def fit_neural(
             ask,
         )
     )
-    return Potential(config, (exported(network),)), state.history
+    weights = exported(network)
+    if channels is not None and np.allclose(weights["mixing"], channels, rtol=1e-14):  # else it kept the linear readout
+        weights["mixing"] = channels
+    return Potential(config, (weights,)), state.history
 
 
 def _run(
@@ -178,6 +184,7 @@ class _Trainer:
             lr=LEARNING_RATE,
             betas=(0.9, 0.99),
         )
+        self.learned = [one for one in network.parameters() if one.requires_grad]
         self.steps_per_epoch = -(-len(training) // BATCH)
         squares = [float(np.mean(frame.forces**2)) for frame in training.frames if frame.forces is not None]
         self.force_scale = max(math.sqrt(float(np.mean(squares))) if squares else 1.0, 0.1)
@@ -201,13 +208,13 @@ class _Trainer:
             batch = [self.training[i] for i in order[number * BATCH : (number + 1) * BATCH]]
             loss, sums = self._loss(batch)
             self.optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0 * self.force_scale)
+            loss.backward(inputs=self.learned)
+            torch.nn.utils.clip_grad_norm_(self.learned, 10.0 * self.force_scale)
             self.optimizer.step()
             totals += sums
             keep = min(AVERAGING, (1.0 + step) / (10.0 + step))
-            for name, value in self.network.state_dict().items():
-                average[name].mul_(keep).add_(value, alpha=1.0 - keep)
+            for name, value in self.network.named_parameters():
+                average[name].mul_(keep).add_(value.detach(), alpha=1.0 - keep)
         return _rmse(totals)
 
     def errors(self, samples: Samples, ask: Callable[[], None]) -> tuple[float, float, float]:
@@ -269,27 +276,31 @@ def _rmse(totals: Floats) -> tuple[float, float]:
 
 
 def _start(network: Network, samples: Iterable[Sample], frames: Sequence[Frame]) -> None:
-    """Standardise the invariants, and start from the reference energies."""
-    s, shape = network.config.n_species, tuple(network.mean.shape)
-    count, mean, square = torch.zeros(s, dtype=torch.float64), torch.zeros(shape).double(), torch.zeros(shape).double()
+    """Standardise the invariants, find their principal axes, and start from the reference energies."""
+    s, n_b = network.mean.shape
+    count, mean = torch.zeros(s, dtype=torch.float64), torch.zeros(s, n_b, dtype=torch.float64)
+    products = torch.zeros(s, n_b, n_b, dtype=torch.float64)
     with torch.no_grad():
         network.e0.copy_(torch.from_numpy(reference_energies(frames, network.config.numbers)))
         for one in samples:
             for z in np.unique(one.structure.species):
                 b = network.invariants(one.a[:, beside(one.structure.species == z, one.a)], z).cpu()
-                # mean and squared deviations of a union: Chan, Golub & LeVeque, DOI 10.1080/00031305.1983.10483115
+                # mean and products of deviations of a union: Chan, Golub & LeVeque, DOI 10.1080/00031305.1983.10483115
                 n, m, own = float(count[z]), float(len(b)), b.mean(dim=0)
-                square[z] += ((b - own) ** 2).sum(dim=0) + (own - mean[z]) ** 2 * n * m / (n + m)
+                products[z] += (b - own).T @ (b - own) + torch.outer(own - mean[z], own - mean[z]) * n * m / (n + m)
                 mean[z] += (own - mean[z]) * m / (n + m)
                 count[z] += m
+        covariance = products / count.clamp(min=1.0)[:, None, None]
+        scale = torch.sqrt(torch.diagonal(covariance, dim1=1, dim2=2)) + 1e-9
         network.mean.copy_(mean)
-        network.scale.copy_(torch.sqrt(square / count.clamp(min=1.0)[:, None]) + 1e-9)
+        network.scale.copy_(scale)
+        network.axes.copy_(torch.linalg.eigh(covariance / scale[:, :, None] / scale[:, None, :])[1])
 
 
 def exported(network: Network) -> dict[str, Floats]:
     """Weights for the running path, with the standardisation folded in."""
     with torch.no_grad():
-        w1 = network.w1 / network.scale[:, :, None]
+        w1 = network.axes @ network.w1 / network.scale[:, :, None]
         b1 = network.b1 - torch.einsum("zf,zfh->zh", network.mean, w1)
         tensors = {
             "e0": network.e0 - (network.linear * network.mean / network.scale).sum(dim=1),

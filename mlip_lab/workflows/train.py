@@ -100,7 +100,8 @@ def train(
         readout: "linear", "kernel" or "neural"; None takes the preset's.
         body_order: Most atoms, 2 to 5, that one invariant of the surroundings joins; None takes the preset's. Order 5
             costs half as much again in a force call or more, and pays where order decides, as in alloys.
-        members: Potentials to train with different seeds; more than one make an ensemble.
+        members: Potentials to train with different seeds; more than one make an ensemble. Networks share the radial
+            channels that the first has learned, so that their descriptors are computed once.
         seed: Same seed, same machine: same weights.
         streamed: Whether densities are computed anew in every epoch instead of being kept, for sets that do not fit in
             memory: a neural fit keeps about 3 MB for every 1000 atoms of silicon, more with more elements. The weights
@@ -126,8 +127,13 @@ def train(
     if held_out is not None and not set(held_out.elements) <= set(frames.elements):
         raise DataError(f"test: its elements {held_out.elements} are not all among those trained, {frames.elements}.")
     fitted, histories = [], []
+    channels: NDArray[np.float64] | None = None
     for member in range(members):
-        one, history = _fit(config, frames, seed + member, streamed, device, folder, member, members, progress)
+        place = member, members
+        one, history = _fit(config, frames, seed + member, channels, streamed, device, folder, place, progress)
+        weights = one.members[0]
+        if channels is None and "w2" in weights and weights["w2"].any():
+            channels = weights["mixing"]
         fitted.append(one)
         histories.append(history)
     potential = fitted[0] if members == 1 else ensemble(fitted)
@@ -199,13 +205,14 @@ def _fit(
     config: PotentialConfig,
     data: Dataset,
     seed: int,
+    channels: NDArray[np.float64] | None,
     streamed: bool,
     device: str,
     folder: Path | None,
-    member: int,
-    members: int,
+    place: tuple[int, int],
     progress: Progress,
 ) -> tuple[Potential, dict[str, list[float]]]:
+    member, members = place
     trusted = data.report.hydrostatic_stress_trusted is not False
     labelled = data.frames
     if data.report.shear_stress_trusted is False:
@@ -221,17 +228,20 @@ def _fit(
             return fit_exact(config, labelled, seed=seed, trusted=trusted, progress=report), {}
     from mlip_lab.model.training import fit_neural
 
-    place = folder if folder is None or members == 1 else folder / f"member-{member}"
-    identity = hashlib.sha256(json.dumps([config.to_json(), data.hash, seed]).encode()).hexdigest()
+    if folder is not None and members > 1:
+        folder = folder / f"member-{member}"
+    kept = None if channels is None else hashlib.sha256(channels.tobytes()).hexdigest()
+    identity = hashlib.sha256(json.dumps([config.to_json(), data.hash, seed, kept]).encode()).hexdigest()
     with one_thread():
         potential, history = fit_neural(
             config,
             labelled,
             seed=seed,
+            channels=channels,
             trusted=trusted,
             streamed=streamed,
             device=device,
-            folder=place,
+            folder=folder,
             identity=identity,
             progress=report,
         )

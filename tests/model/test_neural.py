@@ -15,8 +15,9 @@ from mlip_lab.core.errors import Cancelled, DataError, FileFormatError, InputErr
 from mlip_lab.core.frame import Frame
 from mlip_lab.model import finishing, network, torch_running, training
 from mlip_lab.model.config import preset
+from mlip_lab.model.features import smooth_mixing
 from mlip_lab.model.linear import ENERGY_WEIGHT, STRESS_WEIGHT, Rows
-from mlip_lab.model.potential import Potential
+from mlip_lab.model.potential import Potential, ensemble
 from mlip_lab.model.samples import Samples
 from mlip_lab.model.structures import complete
 from mlip_lab.model.training import CHECKPOINT, fit_neural
@@ -211,6 +212,39 @@ def test_what_is_linear_is_at_its_optimum_at_the_end(gold: int) -> None:
         down, here, up = (misfit(potential, {**w, "linear": w["linear"] + x * step}, frames) for x in (-1.0, 0.0, 1.0))
         lowest = 0.5 * (down - up) / (down + up - 2.0 * here)
         assert abs(lowest) < 0.02  # of the step; zero but for the ridge
+
+
+def test_weights_are_learned_along_the_principal_axes_of_the_invariants() -> None:
+    config = complete(tiny_config("neural"), frames := tiny_frames(6, gold=2))
+    one_network = network.Network(config, smooth_mixing(config, np.random.default_rng(0)), np.random.default_rng(1))
+    samples = Samples(frames, config)
+    training._start(one_network, samples, frames)
+    for z in range(config.n_species):
+        with torch.no_grad():
+            b = torch.cat([one_network.invariants(one.a[:, one.structure.species == z], z) for one in samples]).numpy()
+        x = (b - b.mean(axis=0)) / (b.std(axis=0) + 1e-9)
+        # the mean is of numbers of order ten, added up in parts
+        np.testing.assert_allclose(one_network.mean[z], b.mean(axis=0), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(one_network.scale[z], b.std(axis=0) + 1e-9, rtol=1e-9)
+        axes = one_network.axes[z].numpy()
+        np.testing.assert_allclose(axes.T @ axes, np.eye(len(axes)), atol=1e-12)
+        found = (x @ axes).T @ (x @ axes) / len(x)
+        np.testing.assert_allclose(found, np.diag(np.diag(found)), atol=1e-9 * len(axes))
+
+
+def test_given_channels_are_kept_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that members of an ensemble share them; all else is learned. The linear readout keeps its own."""
+    frames = tiny_frames(9)
+    config = complete(tiny_config("neural"), frames)
+    channels = smooth_mixing(config, np.random.default_rng(7)) / 3.0
+    monkeypatch.setattr(training, "finished", lambda network, trained, *_: trained)
+    (one, other), (free, _) = (fit(frames, seed=seed, channels=channels)[0] for seed in (0, 1)), fit(frames)
+    for potential in (one, other):
+        np.testing.assert_array_equal(potential.members[0]["mixing"], channels)
+    assert not np.array_equal(one.members[0]["w1"], other.members[0]["w1"])
+    assert not np.allclose(free.members[0]["mixing"], channels, rtol=0.1)
+    assert ensemble([one, other]).runner().module.__name__.count("shared_channels") == 1
+    assert ensemble([one, free]).runner().module.__name__.count("own_channels") == 1
 
 
 @pytest.mark.parametrize(("noise", "kept"), [(0.0, False), (3.0, True)], ids=["signal", "noise"])

@@ -96,7 +96,9 @@ def test_an_ensemble(data: Path, readout: str) -> None:
         progress=lambda done, total, **live: seen.append((done, total)),
     )
     assert len(result.potential.members) == len(mlip_lab.load(out).members) == 2 and result.report["test"] is None
-    assert not np.array_equal(*(member["mixing"] for member in result.potential.members))
+    shared = np.array_equal(*(member["mixing"] for member in result.potential.members))
+    assert shared == (readout == "neural" and all(member["w2"].any() for member in result.potential.members))
+    assert not np.array_equal(*(member["linear"] for member in result.potential.members))
     assert result.predictions == result.train_predictions and len(result.predictions) == 14
     assert seen[-1][0] == seen[-1][1] and len({total for _, total in seen}) == 1
     # nothing that only an interrupted training needs is left
