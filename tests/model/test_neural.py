@@ -14,8 +14,8 @@ from ase.build import bulk
 from mlip_lab.core.errors import Cancelled, DataError, FileFormatError, InputError
 from mlip_lab.core.frame import Frame
 from mlip_lab.model import finishing, network, torch_running, training
-from mlip_lab.model.config import preset
-from mlip_lab.model.features import smooth_mixing
+from mlip_lab.model.config import PotentialConfig, preset
+from mlip_lab.model.features import RADIAL_DECAY, even_mixing, smooth_mixing
 from mlip_lab.model.linear import ENERGY_WEIGHT, STRESS_WEIGHT, Rows
 from mlip_lab.model.potential import Potential, ensemble
 from mlip_lab.model.samples import Samples
@@ -212,6 +212,21 @@ def test_what_is_linear_is_at_its_optimum_at_the_end(gold: int) -> None:
         down, here, up = (misfit(potential, {**w, "linear": w["linear"] + x * step}, frames) for x in (-1.0, 0.0, 1.0))
         lowest = 0.5 * (down - up) / (down + up - 2.0 * here)
         assert abs(lowest) < 0.02  # of the step; zero but for the ridge
+
+
+@pytest.mark.parametrize("numbers", [(14,), (3, 13, 14)])
+def test_radial_channels_cover_all_radial_functions(numbers: tuple[int, ...]) -> None:
+    """Channels of one length, and no combination of radial functions that all of them all but leave out."""
+    n = len(numbers)
+    table = ((1.0,) * n,) * n
+    config = PotentialConfig(numbers=numbers, r0=table, inner=table, outer=table, n_channels=10 * n)
+    decay = np.tile(np.exp(-RADIAL_DECAY * np.arange(config.n_radial)), n)[:, None]
+    for seed in range(3):
+        mixing = even_mixing(config, smooth_mixing(config, np.random.default_rng(seed)))
+        np.testing.assert_allclose(np.linalg.norm(mixing, axis=2), 1.0, rtol=1e-14)
+        sizes = np.linalg.svd(mixing / decay, compute_uv=False)
+        # as many channels as functions; where all of them are random, the least is some hundredth of the largest
+        assert (sizes[..., -1] > 0.2 * sizes[..., 0]).all()
 
 
 def test_weights_are_learned_along_the_principal_axes_of_the_invariants() -> None:
