@@ -79,6 +79,29 @@ class Runner(Protocol):
         ...
 
 
+class _Sum:
+    """Sum of parts in their order, on which floating-point numbers depend; few of them wait in memory for others."""
+
+    def __init__(self) -> None:
+        """Of nothing yet."""
+        self.so_far: tuple[NDArray[Any], ...] = ()
+        self._waiting: dict[int, tuple[NDArray[Any], ...]] = {}
+        self._next, self._lock = 0, threading.Lock()
+
+    def add(self, number: int, part: tuple[NDArray[Any], ...]) -> None:
+        """Add a part, and those that waited for it."""
+        with self._lock:
+            self._waiting[number] = part
+            while self._next in self._waiting:
+                part = self._waiting.pop(self._next)
+                if self._next == 0:
+                    self.so_far = part
+                else:
+                    for array, more in zip(self.so_far, part, strict=True):
+                        array += more
+                self._next += 1
+
+
 @dataclass(frozen=True, eq=False)
 class Compiled:
     """What runs a potential: a compiled module and its parameters.
@@ -123,7 +146,7 @@ class Compiled:
         energies = np.empty((self.members, n))
         order = self.module.by_species(species, self.config.n_species)
         ends = [round(k * n / parts) for k in range(parts + 1)]
-        todo, done = deque(range(parts)), {}
+        todo, squares, whole = deque(range(parts)), [], _Sum()
 
         def work() -> None:
             """Energies of some atoms, and what their pairs add to forces, contrasts and virial; then of others."""
@@ -140,7 +163,8 @@ class Compiled:
                 else:
                     turn = mean_and_contrasts(self.members)
                     square = self.module.evaluate_members(self.theta, turn, *place, energies, forces, contrasts, virial)
-                done[k] = forces, contrasts, virial, square
+                squares.append(square)
+                whole.add(k, (forces, contrasts, virial))
 
         if threads == 1:
             work()
@@ -150,14 +174,8 @@ class Compiled:
                 work()
                 for helper in helpers:
                     helper.result()
-        forces, contrasts, virial, square = done[0]
-        for k in range(1, parts):  # in order: sums of floating-point numbers depend on it
-            more_forces, more_contrasts, more_virial, more_square = done[k]
-            forces += more_forces
-            contrasts += more_contrasts
-            virial += more_virial
-            square = min(square, more_square)
-        return self._evaluation(energies, forces, contrasts, virial, square)
+        forces, contrasts, virial = whole.so_far
+        return self._evaluation(energies, forces, contrasts, virial, min(squares))
 
     def _evaluation(
         self, energies: Floats, forces: Floats, contrasts: NDArray[np.float32], virial: Floats, square: float
