@@ -12,6 +12,7 @@ from mlip_lab.lab.folder import open_folder, save
 from mlip_lab.lab.store import fresh_store
 from mlip_lab.lab.view import LabView
 from mlip_lab.panels import capabilities
+from mlip_lab.panels.base.clicks import hear_all_clicks
 from mlip_lab.panels.base.model import PanelModel
 from mlip_lab.panels.base.panel import Panel
 from mlip_lab.panels.base.view import saved_html
@@ -108,6 +109,7 @@ class Lab:
         return "".join(saved_html(panel.model) for panel in self.panels.values())
 
     def _ipython_display_(self) -> None:
+        hear_all_clicks()
         if self.words:
             print(self.words)
         display(self.view.widget)

@@ -20,10 +20,14 @@ from typing import IO
 
 import psutil
 
-# Run by every kernel as it starts: on a signal it writes down where its threads are.
-STACKS = """
+# Run by every kernel as it starts: on a signal it writes down where its threads are. From the first panel on it reads
+# all requests (mlip_lab/panels/base/clicks.py, with a test of its own); a kernel that misses one before is not ours.
+STARTUP = """
 import faulthandler, os, signal
 faulthandler.register(signal.SIGUSR1, file=open(f"{folder}/{{os.getpid()}}.stacks", "w"))
+kernel = get_ipython().kernel
+kernel.shell_channel_thread.manager._shell_socket = kernel.shell_stream
+del faulthandler, kernel, os, signal
 """
 
 
@@ -183,7 +187,7 @@ def jupyterlab(home: Path, folder: Path) -> Iterator[Server]:
     """JupyterLab on a folder."""
     startup = home / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
-    (startup / "stacks.py").write_text(STACKS.format(folder=home), encoding="utf-8")
+    (startup / "startup.py").write_text(STARTUP.format(folder=home), encoding="utf-8")
     port = free_port()
     options = [
         "--no-browser",

@@ -16,6 +16,7 @@ from IPython.display import HTML, DisplayHandle, display
 from matplotlib.figure import Figure
 
 from mlip_lab.core.errors import InputError, MlipError
+from mlip_lab.panels.base.clicks import hear_all_clicks
 from mlip_lab.panels.base.fields import Field, fields_of
 from mlip_lab.panels.base.image import DescribedImage
 from mlip_lab.panels.base.look import CSS
@@ -104,6 +105,7 @@ class Explored:
         )
 
     def _ipython_display_(self) -> None:
+        hear_all_clicks()
         display(self.widget)
         self._kept = display(HTML(self._saved()), display_id=True)
 

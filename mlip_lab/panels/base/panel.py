@@ -10,6 +10,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 from mlip_lab.core.errors import CalculationError
 from mlip_lab.panels.base.capability import Capability
+from mlip_lab.panels.base.clicks import hear_all_clicks
 from mlip_lab.panels.base.model import PanelModel
 from mlip_lab.panels.base.shelf import Shelf
 from mlip_lab.panels.base.view import PanelView, saved_html
@@ -83,5 +84,6 @@ class Panel:
             self._kept.update(HTML(saved_html(self.model)))
 
     def _ipython_display_(self) -> None:
+        hear_all_clicks()
         display(self.view.widget)
         self._kept = display(HTML(saved_html(self.model)), display_id=True)
