@@ -124,7 +124,7 @@ def evaluate(polynomials: tuple[Polynomial, ...], a: NDArray[np.float64]) -> NDA
 
 
 def source(lmax: int, body_order: int) -> str:
-    """Python source of four functions on A (n_lm, C), with one loop over the channels and straight-line code inside.
+    """Python source of functions on A (n_lm, C), straight-line code for as many columns at once as a vector has places.
 
     - `invariants(a, b)`: b = B(a)
     - `invariants_vjp(a, db, da)`: da = Σ_b db_b ∂B_b/∂a
@@ -133,22 +133,50 @@ def source(lmax: int, body_order: int) -> str:
     """
     polynomials = invariants(lmax, body_order)
     n_lm = (lmax + 1) ** 2
-    loads = {name: [f"{name}{i} = {name}[{i}, c]" for i in range(n_lm)] for name in "at"}
-    weights = [f"w{b} = db[{b}, c]" for b in range(len(polynomials))]
-    push = [f"b[{b}, c] = {_directional(p)}" for b, p in enumerate(polynomials)]
-    curve = [f"da[{i}, c] = {_curved(polynomials, i)}" for i in range(n_lm)]
     place = Place(
-        {name: f"{name}[{{row}}, c]" for name in ("a", "db")},
-        {name: f"{name}[{{row}}, c] = {{value}}" for name in ("b", "da")},
+        {name: f"load(flat_{name}, {{row}} * width + c)" for name in ("a", "t", "db")},
+        {name: f"store(flat_{name}, {{row}} * width + c, {{value}})" for name in ("b", "da")},
     )
+    loads = {name: [f"{name}{i} = {place.get(name, i)}" for i in range(n_lm)] for name in "at"}
+    weights = [f"w{b} = {place.get('db', b)}" for b in range(len(polynomials))]
+    push = [place.put("b", b, _directional(p)) for b, p in enumerate(polynomials)]
+    curve = [place.put("da", i, _curved(polynomials, i)) for i in range(n_lm)]
     return "\n\n".join(
         [
-            _function("invariants", "a, b", _values(polynomials, lmax, place)),
-            _function("invariants_vjp", "a, db, da", _gradients(polynomials, lmax, place)),
-            _function("invariants_jvp", "a, t, b", loads["a"] + loads["t"] + push),
-            _function("invariants_hvp", "a, db, t, da", loads["a"] + loads["t"] + weights + curve),
+            _WIDENED,
+            _function("invariants", ("a",), "b", _values(polynomials, lmax, place)),
+            _function("invariants_vjp", ("a", "db"), "da", _gradients(polynomials, lmax, place)),
+            _function("invariants_jvp", ("a", "t"), "b", loads["a"] + loads["t"] + push),
+            _function("invariants_hvp", ("a", "db", "t"), "da", loads["a"] + loads["t"] + weights + curve),
         ]
     )
+
+
+_WIDENED = '''@njit(cache=True, nogil=True)
+def widened(rows):
+    """Rows one behind the other, filled up to the length of a vector."""
+    if rows.shape[1] >= LANES:
+        return rows.reshape(-1)
+    wide = np.zeros((rows.shape[0], LANES))
+    wide[:, : rows.shape[1]] = rows
+    return wide.reshape(-1)
+'''
+
+
+def _function(name: str, given: tuple[str, ...], result: str, body: list[str]) -> str:
+    lines = "\n".join(indented(indented(single_assignment(body))))
+    flat = "\n".join(f"    flat_{one} = widened({one})" for one in (*given, result))
+    return f"""@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def {name}({", ".join((*given, result))}):
+    whole_vectors()
+    width = max({result}.shape[1], LANES)
+{flat}
+    for begin in range(0, width, LANES):
+        c = min(begin, width - LANES)
+{lines}
+    if {result}.shape[1] < LANES:
+        {result}[:] = flat_{result}.reshape({result}.shape[0], LANES)[:, : {result}.shape[1]]
+"""
 
 
 def fused_source(lmax: int, body_order: int) -> str:
@@ -172,12 +200,6 @@ def _fused(
     body = single_assignment(lines(invariants(lmax, body_order), lmax, Place(reads, writes)))
     head = '@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **UNWRAPPED)\ndef '
     return f"{head}{name}:\n" + "\n".join(indented(body)) + "\n"
-
-
-def _function(name: str, arguments: str, body: list[str]) -> str:
-    lines = "\n".join(indented(indented(single_assignment(body))))
-    head = f'@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")\ndef {name}({arguments}):'
-    return f"{head}\n    whole_vectors()\n    for c in range(a.shape[1]):\n{lines}\n"
 
 
 def _nested(polynomial: Polynomial) -> dict[int, dict[int, dict[int, float]]]:
@@ -286,9 +308,9 @@ def _derivative(polynomial: Polynomial, i: int) -> Polynomial:
 def _sum(polynomial: Polynomial) -> str:
     """The polynomial factored by its leading variable, as an expression."""
     if not polynomial:
-        return "0.0"
+        return _constant(0.0)
     constant = polynomial.get(())
-    terms = [] if constant is None else [repr(constant)]
+    terms = [] if constant is None else [_constant(constant)]
     by_leader: dict[int, Polynomial] = defaultdict(dict)
     for key, coefficient in polynomial.items():
         if key:
@@ -296,6 +318,10 @@ def _sum(polynomial: Polynomial) -> str:
     for leader, rest in by_leader.items():
         terms.append(f"a{leader} * {_sum(rest)}" if len(rest) == 1 else f"a{leader} * ({_sum(rest)})")
     return " + ".join(terms)
+
+
+def _constant(value: float) -> str:
+    return f"full(real({value!r}))"
 
 
 def _directional(polynomial: Polynomial) -> str:
@@ -311,4 +337,4 @@ def _curved(polynomials: tuple[Polynomial, ...], i: int) -> str:
         expression = _directional(d)
         if d and expression:
             terms.append(f"w{b} * ({expression})")
-    return " + ".join(terms) if terms else "0.0"
+    return " + ".join(terms) if terms else _constant(0.0)

@@ -15,24 +15,40 @@ from numba import njit
 
 from mlip_lab.kernels.harmonics import FAST, harmonics, legendre_factors
 from mlip_lab.kernels.radial import radial_basis
-from mlip_lab.kernels.vectors import whole_vectors
+from mlip_lab.kernels.vectors import full, lanes, load, store, total, whole_vectors
+
+LANES = lanes("float64")
 
 
 @njit(cache=True, nogil=True)
-def workspace(capacity, n_pair, lmax):
-    """Scratch arrays for the basis of one atom with up to `capacity` neighbours."""
+def whole(n):
+    """The next multiple of LANES."""
+    return (n + LANES - 1) // LANES * LANES
+
+
+@njit(cache=True, nogil=True)
+def aligned(n_rows, n):
+    """Rows that begin where a cache line does: else half of the vectors lie on two of them (n_rows, whole(n))."""
+    size = n_rows * whole(n)
+    array = np.zeros(size + LANES)
+    begin = -(array.ctypes.data // array.itemsize) % LANES
+    return array[begin : begin + size].reshape(n_rows, whole(n))
+
+
+@njit(cache=True, nogil=True)
+def workspace(most, n_species, n_pair, lmax):
+    """Scratch arrays for the basis of one atom with up to `most` neighbours."""
     n_lm = (lmax + 1) ** 2
-    capacity = max(capacity, 1)
+    capacity = whole(most + n_species * (LANES - 1))
     return (
-        np.empty((3, capacity)),  # unit vectors
-        np.empty(capacity),  # distances
-        np.empty(capacity),  # r0 of the pair
+        aligned(3, capacity),  # unit vectors
+        aligned(1, capacity)[0],  # distances
+        aligned(1, capacity)[0],  # r0 of the pair
         np.empty(capacity, np.int64),  # index of the pair in the list
-        np.empty((n_pair, capacity)),  # g
-        np.empty((n_pair, capacity)),  # dg/dr
-        np.empty((n_lm, capacity)),  # Y
-        np.empty((n_lm, 3, capacity)),  # gradient of Y
-        np.empty((2 * lmax + 8, capacity)),
+        aligned(n_pair, capacity),  # g
+        aligned(n_pair, capacity),  # dg/dr
+        aligned(n_lm, capacity),  # Y
+        aligned(3 * n_lm, capacity).reshape(n_lm, 3, capacity),  # gradient of Y
         legendre_factors(lmax),
     )
 
@@ -48,15 +64,18 @@ def most_neighbors(first):
 
 @njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def atom_basis(n, cutoff, lmax, space):
-    """Radial functions and harmonics of the n neighbours gathered in the workspace."""
-    u, r, r0, _, g, dg, y, gradient, work, factors = space
-    radial_basis(n, r, r0, cutoff, work, g, dg)
-    harmonics(n, u, lmax, factors, work, y, gradient)
+    """Radial functions and harmonics of the n places of the workspace."""
+    u, r, r0, _, g, dg, y, gradient, factors = space
+    radial_basis(n, r, r0, cutoff, g, dg)
+    harmonics(n, u, lmax, factors, y, gradient)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def gather(i, species, first, neighbor, vectors, r0, cutoff, offsets, space):
-    """Collect the neighbours of atom i within the cutoff, ordered by species; offsets[z] is where species z begins."""
+    """Collect the neighbours of atom i within the cutoff, ordered by species; offsets[z] is where species z begins.
+
+    Each species fills whole vectors: the places left have a point at the cutoff, where everything is zero, and pair -1.
+    """
     u, r, r0_p, pair = space[0], space[1], space[2], space[3]
     n = 0
     for z in range(offsets.size - 1):
@@ -68,10 +87,13 @@ def gather(i, species, first, neighbor, vectors, r0, cutoff, offsets, space):
                 if d2 < cutoff * cutoff:
                     d = np.sqrt(d2)
                     u[0, n], u[1, n], u[2, n] = x0 / d, x1 / d, x2 / d
-                    r[n] = d
-                    r0_p[n] = r0[species[i], z]
-                    pair[n] = p
+                    r[n], pair[n] = d, p
                     n += 1
+        while n % LANES != 0:
+            u[0, n], u[1, n], u[2, n] = 0.0, 0.0, 1.0
+            r[n], pair[n] = cutoff, -1
+            n += 1
+        r0_p[offsets[z] : n] = r0[species[i], z]
     offsets[offsets.size - 1] = n
     return n
 
@@ -79,45 +101,20 @@ def gather(i, species, first, neighbor, vectors, r0, cutoff, offsets, space):
 @njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def project(offsets, n_radial, space, a, p):
     """A[lm, zk] and P[zk] of one atom from its basis."""
-    g, y = space[4], space[6]
-    n_pair = g.shape[0]
+    n_pair, row = space[4].shape
+    g, y = space[4].reshape(-1), space[6].reshape(-1)
     for z in range(offsets.size - 1):
-        # rows are cut to start at zero and stay contiguous: else the compiler does not vectorise
-        begin, end = offsets[z], offsets[z + 1]
-        n = end - begin
         for k in range(n_pair):
-            gk = g[k, begin:end]
-            total = 0.0
-            for j in range(n):
-                total += gk[j]
-            p[z * n_pair + k] = total
+            found = full(0.0)
+            for j in range(offsets[z], offsets[z + 1], LANES):
+                found += load(g, k * row + j)
+            p[z * n_pair + k] = total(found)
         for lm in range(a.shape[0]):
-            ylm, row = y[lm, begin:end], a[lm, z * n_radial : (z + 1) * n_radial]
             for k in range(n_radial):
-                gk = g[k, begin:end]
-                total = 0.0
-                for j in range(n):
-                    total += gk[j] * ylm[j]
-                row[k] = total
-
-
-@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
-def _combine(weights, rows, begin, end, out):
-    """out[j] = Σ_k weights[k] rows[k, j] for begin ≤ j < end, five rows at a time to spare the stores."""
-    n = end - begin
-    for j in range(n):
-        out[j] = 0.0
-    blocked = weights.size - weights.size % 5
-    for k in range(0, blocked, 5):
-        w0, w1, w2, w3, w4 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3], weights[k + 4]
-        r0, r1, r2 = rows[k, begin:end], rows[k + 1, begin:end], rows[k + 2, begin:end]
-        r3, r4 = rows[k + 3, begin:end], rows[k + 4, begin:end]
-        for j in range(n):
-            out[j] += w0 * r0[j] + w1 * r1[j] + w2 * r2[j] + w3 * r3[j] + w4 * r4[j]
-    for k in range(blocked, weights.size):
-        w0, r0 = weights[k], rows[k, begin:end]
-        for j in range(n):
-            out[j] += w0 * r0[j]
+                found = full(0.0)
+                for j in range(offsets[z], offsets[z + 1], LANES):
+                    found += load(g, k * row + j) * load(y, lm * row + j)
+                a[lm, z * n_radial + k] = total(found)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
@@ -130,47 +127,32 @@ def pair_gradients(offsets, n_radial, space, da, dp, out):
         space: Workspace with the basis.
         da: ∂E/∂A (lm, zk).
         dp: ∂E/∂P (zk).
-        out: The gradient in rows 0 to 2, scratch in rows 3 to 5 (6, ≥ n).
+        out: The gradient, one row a component (3, ≥ n).
     """
-    g, dg, y, gradient = space[4], space[5], space[6], space[7]
-    n_pair = g.shape[0]
+    n_pair, row = space[4].shape
+    u, r, g, dg = space[0].reshape(-1), space[1], space[4].reshape(-1), space[5].reshape(-1)
+    y, gradient, rows = space[6].reshape(-1), space[7].reshape(-1), out.reshape(-1)
     for z in range(offsets.size - 1):
-        begin, end = offsets[z], offsets[z + 1]
-        n = end - begin
-        gx, gy, gz = out[0, begin:end], out[1, begin:end], out[2, begin:end]
-        radial, w, v = out[3, begin:end], out[4, begin:end], out[5, begin:end]
-        _combine(dp[z * n_pair : (z + 1) * n_pair], dg, begin, end, radial)
-        for j in range(n):
-            gx[j] = 0.0
-            gy[j] = 0.0
-            gz[j] = 0.0
-        for lm in range(da.shape[0]):
-            weights = da[lm, z * n_radial : (z + 1) * n_radial]
-            _combine(weights, g, begin, end, w)
-            _combine(weights, dg, begin, end, v)
-            ylm, hx = y[lm, begin:end], gradient[lm, 0, begin:end]
-            hy, hz = gradient[lm, 1, begin:end], gradient[lm, 2, begin:end]
-            for j in range(n):
-                radial[j] += v[j] * ylm[j]
-                gx[j] += w[j] * hx[j]
-            for j in range(n):
-                gy[j] += w[j] * hy[j]
-                gz[j] += w[j] * hz[j]
-    _across_and_along(offsets[-1], space[0], space[1], out)
-
-
-@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
-def _across_and_along(n, u, r, out):
-    """From radial slope and gradient by the unit vector to the gradient by the pair vector."""
-    ux, uy, uz = u[0], u[1], u[2]
-    gx, gy, gz, radial, w, v = out[0], out[1], out[2], out[3], out[4], out[5]
-    for j in range(n):
-        w[j] = 1.0 / r[j]
-        v[j] = radial[j] - (ux[j] * gx[j] + uy[j] * gy[j] + uz[j] * gz[j]) * w[j]
-    for j in range(n):
-        gx[j] = gx[j] * w[j] + v[j] * ux[j]
-        gy[j] = gy[j] * w[j] + v[j] * uy[j]
-        gz[j] = gz[j] * w[j] + v[j] * uz[j]
+        for j in range(offsets[z], offsets[z + 1], LANES):
+            radial, gx, gy, gz = full(0.0), full(0.0), full(0.0), full(0.0)
+            for k in range(n_pair):
+                radial += dp[z * n_pair + k] * load(dg, k * row + j)
+            for lm in range(da.shape[0]):
+                w, v = full(0.0), full(0.0)
+                for k in range(n_radial):
+                    weight = da[lm, z * n_radial + k]
+                    w += weight * load(g, k * row + j)
+                    v += weight * load(dg, k * row + j)
+                radial += v * load(y, lm * row + j)
+                gx += w * load(gradient, 3 * lm * row + j)
+                gy += w * load(gradient, (3 * lm + 1) * row + j)
+                gz += w * load(gradient, (3 * lm + 2) * row + j)
+            # from radial slope and gradient by the unit vector to the gradient by the pair vector
+            ux, uy, uz, inverse = load(u, j), load(u, row + j), load(u, 2 * row + j), 1.0 / load(r, j)
+            along = radial - (ux * gx + uy * gy + uz * gz) * inverse
+            store(rows, j, gx * inverse + along * ux)
+            store(rows, row + j, gy * inverse + along * uy)
+            store(rows, 2 * row + j, gz * inverse + along * uz)
 
 
 @njit(cache=True, nogil=True)
@@ -196,7 +178,7 @@ def densities(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pair, l
     a = np.empty((n_atoms, (lmax + 1) ** 2, n_species * n_radial))
     p = np.empty((n_atoms, n_species * n_pair))
     offsets = np.zeros(n_species + 1, np.int64)
-    space = workspace(most_neighbors(first), n_pair, lmax)
+    space = workspace(most_neighbors(first), n_species, n_pair, lmax)
     for i in range(n_atoms):
         n = gather(i, species, first, neighbor, vectors, r0, cutoff, offsets, space)
         atom_basis(n, cutoff, lmax, space)
@@ -229,15 +211,16 @@ def densities_vjp(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pai
     gradient = np.zeros((n_atoms, 3))
     virial = np.zeros((3, 3))
     offsets = np.zeros(n_species + 1, np.int64)
-    capacity = most_neighbors(first)
-    space = workspace(capacity, n_pair, lmax)
-    out = np.empty((6, max(capacity, 1)))
+    space = workspace(most_neighbors(first), n_species, n_pair, lmax)
+    out = aligned(3, space[3].size)
     for i in range(n_atoms):
         n = gather(i, species, first, neighbor, vectors, r0, cutoff, offsets, space)
         atom_basis(n, cutoff, lmax, space)
         pair_gradients(offsets, n_radial, space, da[i], dp[i], out)
         pair = space[3]
         for j in range(n):
+            if pair[j] < 0:
+                continue
             for a in range(3):
                 gradient[neighbor[pair[j]], a] += out[a, j]
                 gradient[i, a] -= out[a, j]
@@ -247,28 +230,32 @@ def densities_vjp(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pai
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
-def _project_change(begin, end, n_radial, space, t, a, p):
-    """Change of A and P of one species; dg holds the change of g, t[1:4] that of the unit vectors."""
-    g, dg, y, gradient = space[4], space[5], space[6], space[7]
-    n = end - begin
-    tx, ty, tz, dy = t[1, begin:end], t[2, begin:end], t[3, begin:end], t[4, begin:end]
-    for k in range(p.size):
-        dgk = dg[k, begin:end]
-        total = 0.0
-        for j in range(n):
-            total += dgk[j]
-        p[k] = total
-    for lm in range(a.shape[0]):
-        ylm, hx = y[lm, begin:end], gradient[lm, 0, begin:end]
-        hy, hz = gradient[lm, 1, begin:end], gradient[lm, 2, begin:end]
-        for j in range(n):
-            dy[j] = tx[j] * hx[j] + ty[j] * hy[j] + tz[j] * hz[j]
-        for k in range(n_radial):
-            gk, dgk = g[k, begin:end], dg[k, begin:end]
-            total = 0.0
-            for j in range(n):
-                total += dgk[j] * ylm[j] + gk[j] * dy[j]
-            a[lm, k] = total
+def project_change(offsets, n_radial, space, t, a, p):
+    """Change of A and P of one atom; t holds the changes of its distances and, in rows 1 to 3, of its unit vectors."""
+    n_pair, row = space[4].shape
+    g, dg = space[4].reshape(-1), space[5].reshape(-1)
+    y, gradient, change = space[6].reshape(-1), space[7].reshape(-1), t.reshape(-1)
+    for j in range(0, offsets[-1], LANES):
+        for k in range(n_pair):
+            store(dg, k * row + j, load(dg, k * row + j) * load(change, j))
+    for z in range(offsets.size - 1):
+        for k in range(n_pair):
+            found = full(0.0)
+            for j in range(offsets[z], offsets[z + 1], LANES):
+                found += load(dg, k * row + j)
+            p[z * n_pair + k] = total(found)
+        for lm in range(a.shape[0]):
+            for j in range(offsets[z], offsets[z + 1], LANES):
+                dy = load(change, row + j) * load(gradient, 3 * lm * row + j)
+                dy += load(change, 2 * row + j) * load(gradient, (3 * lm + 1) * row + j)
+                dy += load(change, 3 * row + j) * load(gradient, (3 * lm + 2) * row + j)
+                store(change, 4 * row + j, dy)
+            for k in range(n_radial):
+                found = full(0.0)
+                for j in range(offsets[z], offsets[z + 1], LANES):
+                    found += load(dg, k * row + j) * load(y, lm * row + j)
+                    found += load(g, k * row + j) * load(change, 4 * row + j)
+                a[lm, z * n_radial + k] = total(found)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
@@ -296,16 +283,18 @@ def densities_jvp(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pai
     a = np.empty((n_atoms, (lmax + 1) ** 2, n_species * n_radial))
     p = np.empty((n_atoms, n_species * n_pair))
     offsets = np.zeros(n_species + 1, np.int64)
-    capacity = most_neighbors(first)
-    space = workspace(capacity, n_pair, lmax)
-    u, r, pair, dg = space[0], space[1], space[3], space[5]
-    t = np.empty((6, max(capacity, 1)))
+    space = workspace(most_neighbors(first), n_species, n_pair, lmax)
+    u, r, pair = space[0], space[1], space[3]
+    t = aligned(5, pair.size)
     along, tx, ty, tz = t[0], t[1], t[2], t[3]
     for i in range(n_atoms):
         n = gather(i, species, first, neighbor, vectors, r0, cutoff, offsets, space)
         atom_basis(n, cutoff, lmax, space)
         for j in range(n):
             q = pair[j]
+            if q < 0:
+                t[:, j] = 0.0
+                continue
             for b in range(3):
                 d = displacements[neighbor[q], b] - displacements[i, b]
                 for e in range(3):
@@ -314,33 +303,18 @@ def densities_jvp(species, first, neighbor, vectors, r0, cutoff, n_radial, n_pai
             along[j] = tx[j] * u[0, j] + ty[j] * u[1, j] + tz[j] * u[2, j]
             for b in range(3):
                 t[1 + b, j] = (t[1 + b, j] - along[j] * u[b, j]) / r[j]
-        for k in range(n_pair):
-            dgk = dg[k]
-            for j in range(n):
-                dgk[j] *= along[j]
-        for z in range(n_species):
-            begin, end = offsets[z], offsets[z + 1]
-            _project_change(
-                begin,
-                end,
-                n_radial,
-                space,
-                t,
-                a[i, :, z * n_radial : (z + 1) * n_radial],
-                p[i, z * n_pair : (z + 1) * n_pair],
-            )
+        project_change(offsets, n_radial, space, t, a[i], p[i])
     return a, p
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def mix(raw, mixing, lmax, a):
-    """A_mixed[lm, c] = Σ_zk raw[lm, zk] mixing[l, zk, c] of one atom."""
+    """A_mixed[lm, c] = Σ_zk raw[lm, zk] mixing[l, zk, c] of one atom; channels fill whole vectors."""
+    width, weights, rows = a.shape[1], mixing.reshape(-1), a.reshape(-1)
     for l in range(lmax + 1):
         for lm in range(l * l, (l + 1) * (l + 1)):
-            row = a[lm]
-            for c in range(row.size):
-                row[c] = 0.0
-            for k in range(raw.shape[1]):
-                value, m = raw[lm, k], mixing[l, k]
-                for c in range(row.size):
-                    row[c] += value * m[c]
+            for c in range(0, width, LANES):
+                found = full(0.0)
+                for k in range(raw.shape[1]):
+                    found += raw[lm, k] * load(weights, (l * raw.shape[1] + k) * width + c)
+                store(rows, lm * width + c, found)

@@ -51,17 +51,17 @@ UNWRAPPED = {{"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline
 @lru_cache
 def learning_module(lmax: int, body_order: int) -> ModuleType:
     """Invariants with their derivatives, and the design matrix, for the learning path."""
-    n = len(couplings.invariants(lmax, body_order))
+    n, lanes = len(couplings.invariants(lmax, body_order)), vectors.lanes("float64")
 
     def parts() -> list[str]:
         return [
-            _header("float64", "atom_basis, gather, mix, most_neighbors, project, workspace"),
-            f"LMAX = {lmax}\nN_INVARIANTS = {n}\n",
-            couplings.source(lmax, body_order),
+            _header("float64", "aligned, atom_basis, gather, mix, most_neighbors, project, whole, workspace"),
+            f"N_INVARIANTS = {n}\nLANES = {lanes}\n",
+            _plain(couplings.source(lmax, body_order)),
             _text("learning"),
         ]
 
-    return _module(f"learning_l{lmax}_b{body_order}", parts)
+    return _module(f"learning_l{lmax}_b{body_order}_v{lanes}", parts)
 
 
 def running_module(

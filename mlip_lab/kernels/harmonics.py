@@ -4,7 +4,7 @@ Y_lm(u) = Q_l|m|(z) · c_m(x, y) for m ≥ 0 and Q_l|m|(z) · s_|m|(x, y) for m 
 Q_lm is the associated Legendre function divided by sin^m θ. Normalised to a mean of Y² over the sphere of one
 (Y_00 = 1), without the Condon–Shortley sign; index lm = l² + l + m.
 
-Values and gradients are stored one row a harmonic, one column a neighbour, so that inner loops run over neighbours.
+Values and gradients are stored one row a harmonic, one column a neighbour: vectors hold neighbours side by side.
 """
 
 import math
@@ -12,6 +12,9 @@ import math
 import numpy as np
 from numba import njit
 
+from mlip_lab.kernels.vectors import full, lanes, load, store
+
+LANES = lanes("float64")
 # Sums may be reordered, so that loops become vector instructions. What is compiled so rounds otherwise in each place it
 # is compiled into: an inner function is therefore copied into its callers (forceinline), or which of its copies runs
 # would depend on what a process has loaded, and the process that fills the cache would differ from the next one.
@@ -43,70 +46,43 @@ def legendre_factors(lmax):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
-def harmonics(n, u, lmax, factors, work, y, gradient):
+def harmonics(n, u, lmax, factors, y, gradient):
     """Fill values and gradients of all harmonics up to lmax for n unit vectors.
 
     The gradient is that of the polynomial in (x, y, z); only its part across u is meaningful, so the caller takes
     (g - u (u·g)) / r.
 
     Args:
-        n: Number of vectors.
+        n: Number of vectors, a multiple of LANES.
         u: Unit vectors (3, ≥ n).
         lmax: Largest degree.
         factors: What `legendre_factors(lmax)` gave.
-        work: Scratch (2 lmax + 8, ≥ n).
         y: Out, values ((lmax+1)², ≥ n).
         gradient: Out, ((lmax+1)², 3, ≥ n).
     """
     start, a, b = factors
-    c, s = work[: lmax + 1], work[lmax + 1 : 2 * lmax + 2]
-    q0, q1, d0, d1 = work[2 * lmax + 2], work[2 * lmax + 3], work[2 * lmax + 4], work[2 * lmax + 5]
-    ux, uy, uz = u[0], u[1], u[2]
-    for j in range(n):
-        c[0, j] = 1.0
-        s[0, j] = 0.0
-    for m in range(1, lmax + 1):
-        cm, sm, cp, sp = c[m], s[m], c[m - 1], s[m - 1]
-        for j in range(n):
-            cm[j] = ux[j] * cp[j] - uy[j] * sp[j]
-            sm[j] = ux[j] * sp[j] + uy[j] * cp[j]
-    for m in range(lmax + 1):
-        for j in range(n):
-            q0[j], q1[j], d0[j], d1[j] = 0.0, start[m], 0.0, 0.0
-        for l in range(m, lmax + 1):
-            if l > m:
-                alm, blm = a[l, m], b[l, m]
-                for j in range(n):
-                    d = alm * (q1[j] + uz[j] * d1[j] - blm * d0[j])
-                    q = alm * (uz[j] * q1[j] - blm * q0[j])
-                    d0[j] = d1[j]
-                    d1[j] = d
-                    q0[j] = q1[j]
-                    q1[j] = q
-            _rows(n, m, q1, d1, c, s, l * l + l, y, gradient)
+    row, unit, rows, slopes = y.shape[1], u.reshape(-1), y.reshape(-1), gradient.reshape(-1)
+    for j in range(0, n, LANES):
+        ux, uy, uz = load(unit, j), load(unit, u.shape[1] + j), load(unit, 2 * u.shape[1] + j)
+        c, s, c_before, s_before = full(1.0), full(0.0), full(0.0), full(0.0)
+        for m in range(lmax + 1):
+            k = float(m)
+            q, dq, q_before, dq_before = full(start[m]), full(0.0), full(0.0), full(0.0)
+            for l in range(m, lmax + 1):
+                if l > m:
+                    alm, blm = a[l, m], b[l, m]
+                    dq, dq_before = alm * (q + uz * dq - blm * dq_before), dq
+                    q, q_before = alm * (uz * q - blm * q_before), q
+                _row(rows, slopes, row, l * l + l + m, j, q * c, k * q * c_before, -k * q * s_before, dq * c)
+                if m > 0:
+                    _row(rows, slopes, row, l * l + l - m, j, q * s, k * q * s_before, k * q * c_before, dq * s)
+            c, s, c_before, s_before = ux * c - uy * s, ux * s + uy * c, c, s
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
-def _rows(n, m, q, d, c, s, center, y, gradient):
-    """The rows (l, m) and (l, -m) from Q_lm and its derivative."""
-    yp, gx, gy, gz = y[center + m], gradient[center + m, 0], gradient[center + m, 1], gradient[center + m, 2]
-    cm, sm = c[m], s[m]
-    for j in range(n):
-        yp[j] = q[j] * cm[j]
-        gz[j] = d[j] * cm[j]
-    if m == 0:
-        for j in range(n):
-            gx[j] = 0.0
-            gy[j] = 0.0
-        return
-    cp, sp = c[m - 1], s[m - 1]
-    for j in range(n):
-        gx[j] = m * q[j] * cp[j]
-        gy[j] = -m * q[j] * sp[j]
-    yn, hx, hy, hz = y[center - m], gradient[center - m, 0], gradient[center - m, 1], gradient[center - m, 2]
-    for j in range(n):
-        yn[j] = q[j] * sm[j]
-        hz[j] = d[j] * sm[j]
-    for j in range(n):
-        hx[j] = m * q[j] * sp[j]
-        hy[j] = m * q[j] * cp[j]
+def _row(rows, slopes, row, lm, j, value, gx, gy, gz):
+    """Store a harmonic and its gradient."""
+    store(rows, lm * row + j, value)
+    store(slopes, 3 * lm * row + j, gx)
+    store(slopes, (3 * lm + 1) * row + j, gy)
+    store(slopes, (3 * lm + 2) * row + j, gz)

@@ -8,6 +8,7 @@ from numba import config
 from scipy.spatial.transform import Rotation
 
 from mlip_lab.kernels import couplings, generated
+from mlip_lab.kernels.density import whole
 from mlip_lab.kernels.harmonics import harmonics, legendre_factors
 
 pytestmark = pytest.mark.interpreted
@@ -15,11 +16,10 @@ LMAX = 2 if config.DISABLE_JIT else 4
 
 
 def density(points, weights, lmax):
-    n = len(points)
-    y = np.empty(((lmax + 1) ** 2, n))
-    work, gradient = np.empty((2 * lmax + 8, n)), np.empty(((lmax + 1) ** 2, 3, n))
-    harmonics(n, np.ascontiguousarray(points.T), lmax, legendre_factors(lmax), work, y, gradient)
-    return y @ weights
+    n = whole(len(points))
+    y, gradient = np.empty(((lmax + 1) ** 2, n)), np.empty(((lmax + 1) ** 2, 3, n))
+    harmonics(n, np.resize(points, (n, 3)).T.copy(), lmax, legendre_factors(lmax), y, gradient)
+    return y[:, : len(points)] @ weights
 
 
 @pytest.mark.parametrize("body_order", [2, 3, 4, 5])
@@ -54,10 +54,12 @@ def test_gaunt_coefficients_known():
     assert table[0, 3, 3] == pytest.approx(1, abs=1e-13)
 
 
-def test_emitted_code(rng):
+@pytest.mark.parametrize("c", [3, 8, 21])
+def test_emitted_code(rng, c):
+    """For columns that do not fill a vector, that do, and that leave some over."""
     module = generated.learning_module(LMAX, 4)
     polynomials = couplings.invariants(LMAX, 4)
-    n_lm, n_b, c = (LMAX + 1) ** 2, len(polynomials), 3
+    n_lm, n_b = (LMAX + 1) ** 2, len(polynomials)
     a, t, db = rng.normal(size=(n_lm, c)), rng.normal(size=(n_lm, c)), rng.normal(size=(n_b, c))
     b, slope, da, curve = np.empty((n_b, c)), np.empty((n_b, c)), np.empty((n_lm, c)), np.empty((n_lm, c))
     module.invariants(a, b)
@@ -81,9 +83,11 @@ def test_emitted_code(rng):
 def test_emitted_text_of_every_body_order(rng, body_order):
     """The text itself, run as plain Python: values, and the three derivatives by their definitions."""
     module: dict = {"njit": lambda **_: lambda function: function, "FAST": None, "real": np.float64}
-    module["whole_vectors"] = lambda: None
+    module |= {"whole_vectors": lambda: None, "LANES": 2, "np": np, "full": lambda number: np.full(2, number)}
+    module["load"] = lambda array, index: array[index : index + 2].copy()
+    module["store"] = lambda array, index, vector: array.__setitem__(slice(index, index + 2), vector)
     exec(couplings.source(2, body_order), module)
-    polynomials, c = couplings.invariants(2, body_order), 2
+    polynomials, c = couplings.invariants(2, body_order), 3
     n_b = len(polynomials)
     a, t, db = rng.normal(size=(9, c)), rng.normal(size=(9, c)), rng.normal(size=(n_b, c))
     b, slope, da, curve = np.empty((n_b, c)), np.empty((n_b, c)), np.empty((9, c)), np.empty((9, c))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlip_lab.kernels.density import densities, densities_jvp, densities_vjp
+from mlip_lab.kernels.density import densities, densities_jvp, densities_vjp, whole
 from mlip_lab.kernels.harmonics import harmonics, legendre_factors
 from mlip_lab.kernels.neighbors import build_pairs, pair_vectors
 from mlip_lab.kernels.radial import radial_basis
@@ -16,16 +16,17 @@ CUTOFF, N_RADIAL, N_PAIR, LMAX = 3.2, 4, 6, 3
 
 
 def harmonics_of(u, lmax):
-    n, n_lm = len(u), (lmax + 1) ** 2
+    n, n_lm = whole(len(u)), (lmax + 1) ** 2
     y, gradient = np.empty((n_lm, n)), np.empty((n_lm, 3, n))
-    harmonics(n, np.ascontiguousarray(u.T), lmax, legendre_factors(lmax), np.empty((2 * lmax + 8, n)), y, gradient)
-    return y, gradient
+    harmonics(n, np.resize(u, (n, 3)).T.copy(), lmax, legendre_factors(lmax), y, gradient)
+    return y[:, : len(u)], gradient[..., : len(u)]
 
 
 def radial_of(r, r0, cutoff, n_radial):
-    g, dg = np.empty((n_radial, r.size)), np.empty((n_radial, r.size))
-    radial_basis(r.size, r, np.full(r.size, r0), cutoff, np.empty((4, r.size)), g, dg)
-    return g, dg
+    n = whole(r.size)
+    g, dg = np.empty((n_radial, n)), np.empty((n_radial, n))
+    radial_basis(n, np.resize(r, n), np.full(n, r0), cutoff, g, dg)
+    return g[:, : r.size], dg[:, : r.size]
 
 
 def crystal(rng, n_species):

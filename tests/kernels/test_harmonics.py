@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mlip_lab.kernels.density import whole
 from mlip_lab.kernels.harmonics import harmonics, legendre_factors
 
 pytestmark = pytest.mark.interpreted
@@ -15,10 +16,10 @@ LMAX = 6
 
 def evaluated(u: Floats, lmax: int = LMAX) -> tuple[Floats, Floats]:
     """Values (n_lm, n) and gradients (n_lm, 3, n) at vectors (n, 3)."""
-    n, n_lm = len(u), (lmax + 1) ** 2
+    n, n_lm = whole(len(u)), (lmax + 1) ** 2
     y, gradient = np.full((n_lm, n), np.nan), np.full((n_lm, 3, n), np.nan)
-    harmonics(n, np.ascontiguousarray(u.T), lmax, legendre_factors(lmax), np.empty((2 * lmax + 8, n)), y, gradient)
-    return y, gradient
+    harmonics(n, np.resize(u, (n, 3)).T.copy(), lmax, legendre_factors(lmax), y, gradient)
+    return y[:, : len(u)], gradient[..., : len(u)]
 
 
 @pytest.fixture

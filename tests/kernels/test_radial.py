@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mlip_lab.kernels.density import whole
 from mlip_lab.kernels.radial import radial_basis
 
 pytestmark = pytest.mark.interpreted
@@ -15,9 +16,10 @@ CUTOFF, R0, N = 5.0, 2.3, 8
 
 def evaluated(r: Floats, n: int = N, r0: float = R0) -> tuple[Floats, Floats]:
     """Values and derivatives (n, n_distances)."""
-    g, dg = np.full((n, r.size), np.nan), np.full((n, r.size), np.nan)
-    radial_basis(r.size, r, np.full(r.size, r0), CUTOFF, np.empty((4, r.size)), g, dg)
-    return g, dg
+    filled = whole(r.size)
+    g, dg = np.full((n, filled), np.nan), np.full((n, filled), np.nan)
+    radial_basis(filled, np.resize(r, filled), np.full(filled, r0), CUTOFF, g, dg)
+    return g[:, : r.size], dg[:, : r.size]
 
 
 def test_known_values() -> None:
@@ -69,9 +71,10 @@ def test_fewer_functions_are_the_first_of_them() -> None:
 
 
 def test_each_distance_has_the_scale_of_its_own_pair() -> None:
-    r, r0 = np.array([2.0, 2.0, 3.0]), np.array([1.5, 2.5, 2.5])
-    g, dg = np.empty((N, 3)), np.empty((N, 3))
-    radial_basis(3, r, r0, CUTOFF, np.empty((4, 3)), g, dg)
+    n = whole(3)
+    r, r0 = np.resize([2.0, 2.0, 3.0], n), np.resize([1.5, 2.5, 2.5], n)
+    g, dg = np.empty((N, n)), np.empty((N, n))
+    radial_basis(n, r, r0, CUTOFF, g, dg)
     for j in range(3):
         alone, slope = evaluated(r[j : j + 1], r0=r0[j])
         np.testing.assert_allclose(g[:, j], alone[:, 0], rtol=1e-14)
