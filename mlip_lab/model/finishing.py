@@ -7,9 +7,9 @@ the error of energies of silicon and 50 % off that of copper, and nothing to 7 %
 
 Whether that serves is asked of all frames, each left out once from the equations, though not from the network, which is
 the same on both sides: the product of the errors of energies and of forces must fall. The validation split alone is too
-small to tell, and its loss is nearly all forces. It decides
-between this network and the linear readout on random channels: where the energy is all but linear in the invariants, as
-for a simple metal, nothing trained by gradient comes near the precision of the latter.
+small to tell. It decides, by the same product, between this network and the linear readout on random channels: where
+the energy is all but linear in the invariants, as for a simple metal, nothing trained by gradient comes near the
+precision of the latter. The loss would not do, for it is nearly all forces.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ def finished(
     training: Samples,
     validation: Samples,
     trusted: bool,
-    loss: Callable[[Parameters], float],
     log_errors: Callable[[Iterable[tuple[Parameters, Iterable[Sample]]]], float],
     ask: Callable[[], None],
 ) -> Parameters:
@@ -57,7 +56,6 @@ def finished(
         training: What was trained on.
         validation: What was not; both are fitted in the end. It may be empty.
         trusted: Whether the trace of the stress may be used.
-        loss: The loss on the validation samples.
         log_errors: Sum of the logarithms of the errors of energies and of forces, each part of the samples by its own
             parameters.
         ask: Called often; may raise Cancelled.
@@ -97,7 +95,7 @@ def finished(
     known, left = (_equations(linear, s * (1 + n_p + n_b), part, ask) for part in (whole, parts[-1]))
     solutions = [normal.solve(ask=ask).weights for normal in (known, known + left)]
     first, last = (_linear(network, mixing, offsets, solution) for solution in solutions)
-    return min((learned_by_gradient, (first, last)), key=lambda pair: loss(pair[0]))[1]
+    return min((learned_by_gradient, (first, last)), key=lambda pair: log_errors([(pair[0], validation)]))[1]
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,6 @@ def fit_neural(
             training,
             validation,
             trusted,
-            partial(trainer.loss_of, validation, ask),
             partial(trainer.log_errors, ask),
             ask,
         )
@@ -226,11 +225,6 @@ class _Trainer:
             totals += sums
             loss += float(value.detach())
         return (*_rmse(totals), loss / len(samples))
-
-    def loss_of(self, samples: Samples, ask: Callable[[], None], parameters: Parameters) -> float:
-        """The loss with other parameters, which stay in the network."""
-        self.network.load_state_dict(parameters)
-        return self.errors(samples, ask)[2]
 
     def log_errors(self, ask: Callable[[], None], parts: Iterable[tuple[Parameters, Iterable[Sample]]]) -> float:
         """Sum of the logarithms of the RMSE of energies and of forces, each part of the samples by its own parameters.
