@@ -7,9 +7,10 @@ the error of energies of silicon and 50 % off that of copper, and nothing to 7 %
 
 Whether that serves is asked of all frames, each left out once from the equations, though not from the network, which is
 the same on both sides: the product of the errors of energies and of forces must fall. The validation split alone is too
-small to tell. It decides, by the same product, between this network and the linear readout on random channels: where
-the energy is all but linear in the invariants, as for a simple metal, nothing trained by gradient comes near the
-precision of the latter. The loss would not do, for it is nearly all forces.
+small to tell, and its loss is nearly all forces. It decides between this network and the linear readout on random
+channels: where the energy is all but linear in the invariants, as for a simple metal, nothing trained by gradient comes
+near the precision of the latter. So the network must be better by more than a standard error, or the simpler one is
+kept (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, section 7.10).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def finished(
     training: Samples,
     validation: Samples,
     trusted: bool,
+    losses: Callable[[Parameters], Floats],
     log_errors: Callable[[Iterable[tuple[Parameters, Iterable[Sample]]]], float],
     ask: Callable[[], None],
 ) -> Parameters:
@@ -56,6 +58,7 @@ def finished(
         training: What was trained on.
         validation: What was not; both are fitted in the end. It may be empty.
         trusted: Whether the trace of the stress may be used.
+        losses: Of the validation samples.
         log_errors: Sum of the logarithms of the errors of energies and of forces, each part of the samples by its own
             parameters.
         ask: Called often; may raise Cancelled.
@@ -95,7 +98,13 @@ def finished(
     known, left = (_equations(linear, s * (1 + n_p + n_b), part, ask) for part in (whole, parts[-1]))
     solutions = [normal.solve(ask=ask).weights for normal in (known, known + left)]
     first, last = (_linear(network, mixing, offsets, solution) for solution in solutions)
-    return min((learned_by_gradient, (first, last)), key=lambda pair: log_errors([(pair[0], validation)]))[1]
+    gain = losses(first) - losses(learned_by_gradient[0])
+    return learned_by_gradient[1] if gain.mean() > standard_error(gain) else last
+
+
+def standard_error(values: Floats) -> float:
+    """Of their mean; 0 for a single one."""
+    return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else 0.0
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ def fit_neural(
             training,
             validation,
             trusted,
+            partial(trainer.losses, validation, ask),
             partial(trainer.log_errors, ask),
             ask,
         )
@@ -225,6 +226,11 @@ class _Trainer:
             totals += sums
             loss += float(value.detach())
         return (*_rmse(totals), loss / len(samples))
+
+    def losses(self, samples: Samples, ask: Callable[[], None], parameters: Parameters) -> Floats:
+        """The loss of each sample with other parameters, which stay in the network."""
+        self.network.load_state_dict(parameters)
+        return np.array([float(self._loss([one])[0].detach()) for one in asking(samples, ask)])
 
     def log_errors(self, ask: Callable[[], None], parts: Iterable[tuple[Parameters, Iterable[Sample]]]) -> float:
         """Sum of the logarithms of the RMSE of energies and of forces, each part of the samples by its own parameters.
