@@ -64,7 +64,7 @@ def finished(
         ask: Called often; may raise Cancelled.
 
     Returns:
-        Parameters of the one that does best.
+        Parameters of the one that is kept.
     """
     config = network.config
     network.load_state_dict(trained)

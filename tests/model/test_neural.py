@@ -262,6 +262,20 @@ def test_given_channels_are_kept_to_the_last_bit(monkeypatch: pytest.MonkeyPatch
     assert ensemble([one, free]).runner().module.__name__.count("own_channels") == 1
 
 
+@pytest.mark.parametrize(
+    ("gains", "linear"),
+    [((0.8, 1.0, 1.2), False), ((-1.0, 0.2, 1.0), True), ((-0.8, -1.0, -1.2), True), ((0.1,), False)],
+)
+def test_the_linear_readout_is_kept_unless_the_network_is_clearly_better(
+    monkeypatch: pytest.MonkeyPatch, gains: tuple[float, ...], linear: bool
+) -> None:
+    """By more than a standard error: 1.0 with 0.12, not 0.07 with 0.58; a single frame has none."""
+    losses = iter([np.array(gains), np.zeros(len(gains))])  # of the linear readout, then of the network
+    monkeypatch.setattr(training._Trainer, "losses", lambda *_: next(losses))
+    potential, _ = fit(tiny_frames(9))
+    assert linear == (not potential.members[0]["w2"].any())
+
+
 @pytest.mark.parametrize(("noise", "kept"), [(0.0, False), (3.0, True)], ids=["signal", "noise"])
 def test_what_does_not_serve_frames_left_out_is_not_done(
     monkeypatch: pytest.MonkeyPatch, noise: float, kept: bool
