@@ -1,8 +1,8 @@
-"""How many instructions a force call takes, an atom: a count that repeats where times do not.
+"""How many instructions a force call takes, an atom: a count that repeats to a part in a thousand, as times do not.
 
     python tests/benchmarks/instructions.py [--atoms 512] [--json FILE]
 
-Counts with Valgrind (its tool cachegrind, without caches) as the difference between processes that make one and six
+Counts with Valgrind (its tool cachegrind, without caches) as the difference between processes that make one and 41
 force calls. Valgrind knows no AVX-512, so the code is compiled for AVX2 with fused multiply-add, in vectors of 32
 bytes: with registers of 64 bytes the counts are about half. The code is compiled before, outside Valgrind.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mlip_lab.model.config import PRESETS
 
-CALLS = (1, 6)
+CALLS = (1, 41)
 FEATURES = "+64bit,+cmov,+cx8,+cx16,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt"
 CALL = """
 import sys
